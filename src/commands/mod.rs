@@ -1,0 +1,1 @@
+//! `commands`:commands: wiring and shutdown only; the one place that knows everyone.

@@ -1,0 +1,10 @@
+//! Shared by every subcommand: the connection to an engine, and the subscription whose reducer turns its diff stream into
+//! state.
+//!
+//! The module shares its name with the standard crate: write `crate::core`.
+//!
+//! ```text
+//! address --> connection --> COPY (SUBSCRIBE ...) TO STDOUT --> update --> reducer --> frame --> state
+//! ```
+
+pub mod frame;

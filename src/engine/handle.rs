@@ -1,0 +1,159 @@
+//! The engine as its sessions see it: a handle that sends typed commands to the worker thread and awaits its answers.
+//!
+//! Only planned, typed input passes through here, so nothing that came from the network can upset the worker.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::catalog::{Catalog, Relation};
+use super::error::{SqlError, SqlState};
+use super::plan::Query;
+use super::value::Row;
+
+/// Commands that wait for the worker. It takes them one after another; what does not fit waits in its sender, which is how
+/// a fast ingester is slowed down to what the disk takes.
+pub const COMMANDS_MAX: usize = 64;
+
+/// What sessions ask of the worker.
+#[derive(Debug)]
+pub enum Command {
+    /// Make these changes durable, then visible.
+    Append {
+        /// One JSON document each, valid JSON objects, not yet known to be new.
+        documents: Vec<bytes::Bytes>,
+        /// Answers when they are durable and visible.
+        reply: oneshot::Sender<Result<Appended, SqlError>>,
+    },
+    /// Start (or join) the dataflow of a query.
+    Subscribe {
+        /// The query.
+        query: Arc<Query>,
+        /// Answers with the feed, whose first tick is the snapshot.
+        reply: oneshot::Sender<Result<Feed, SqlError>>,
+    },
+    /// Define a view.
+    CreateView {
+        /// Its name, folded.
+        name: Arc<str>,
+        /// The statement, as it was written.
+        sql: Arc<str>,
+        /// Its plan.
+        query: Arc<Query>,
+        /// Answers with the new relation; a name that is taken is an error.
+        reply: oneshot::Sender<Result<Arc<Relation>, SqlError>>,
+    },
+    /// Forget a view.
+    DropView {
+        /// Its name, folded.
+        name: Arc<str>,
+        /// Answers when it is gone; a view that others use is refused.
+        reply: oneshot::Sender<Result<(), SqlError>>,
+    },
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Appended {
+    /// Documents that were new and counted.
+    pub kept: u64,
+    /// Documents whose `meta.id` was there already.
+    pub repeats: u64,
+    /// The service's own probes.
+    pub canaries: u64,
+    /// At which time the batch is visible, in milliseconds since the epoch.
+    pub timestamp_ms: u64,
+}
+
+/// All changes of a query's rows, tick by tick.
+#[derive(Debug)]
+pub struct Feed {
+    /// The time of the snapshot.
+    pub as_of_ms: u64,
+    /// The ticks, first the snapshot. Bounded: a subscriber that does not drain it is cut off with an error.
+    pub ticks: mpsc::Receiver<Result<Tick, SqlError>>,
+}
+
+/// What happened up to a time.
+#[derive(Debug, Clone)]
+pub struct Tick {
+    /// Updates (row, time, diff), consolidated, in order of time; shared by all subscribers of the query.
+    pub updates: Arc<[(Row, u64, i64)]>,
+    /// No update before this time is still to come, in milliseconds since the epoch.
+    pub upper_ms: u64,
+}
+
+/// A handle of the running engine; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    commands: mpsc::Sender<Command>,
+    catalog: watch::Receiver<Arc<Catalog>>,
+}
+
+impl Engine {
+    /// A handle on a worker that takes `commands` and publishes its catalog.
+    pub fn new(commands: mpsc::Sender<Command>, catalog: watch::Receiver<Arc<Catalog>>) -> Self {
+        Engine { commands, catalog }
+    }
+
+    /// The catalog as it is now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.borrow().clone()
+    }
+
+    /// Makes changes durable and visible.
+    ///
+    /// # Errors
+    /// The store cannot write (53100, 58030): nothing of the batch is visible then.
+    pub async fn append(&self, documents: Vec<bytes::Bytes>) -> Result<Appended, SqlError> {
+        self.ask(|reply| Command::Append { documents, reply }).await
+    }
+
+    /// Starts a feed of a query's rows.
+    ///
+    /// # Errors
+    /// The query cannot be evaluated over what is there.
+    pub async fn subscribe(&self, query: Arc<Query>) -> Result<Feed, SqlError> {
+        self.ask(|reply| Command::Subscribe { query, reply }).await
+    }
+
+    /// Defines a view, kept across restarts.
+    ///
+    /// # Errors
+    /// 42P07 for a name that is taken.
+    pub async fn create_view(
+        &self,
+        name: Arc<str>,
+        sql: Arc<str>,
+        query: Arc<Query>,
+    ) -> Result<Arc<Relation>, SqlError> {
+        self.ask(|reply| Command::CreateView {
+            name,
+            sql,
+            query,
+            reply,
+        })
+        .await
+    }
+
+    /// Forgets a view.
+    ///
+    /// # Errors
+    /// 42P01 for an unknown name, 2BP01 when others use it (naming them), 42809 for what is no view.
+    pub async fn drop_view(&self, name: Arc<str>) -> Result<(), SqlError> {
+        self.ask(|reply| Command::DropView { name, reply }).await
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, SqlError>>) -> Command,
+    ) -> Result<T, SqlError> {
+        let stopped = || SqlError::new(SqlState::AdminShutdown, "the engine is shutting down");
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(command(reply))
+            .await
+            .map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}

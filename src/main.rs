@@ -1,0 +1,3 @@
+//! The `wikitop` executable.
+
+fn main() {}

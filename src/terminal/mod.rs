@@ -1,0 +1,1 @@
+//! `terminal`:terminal: rendering (pure) and progress.

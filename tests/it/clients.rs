@@ -1,0 +1,1 @@
+//! Postgres clients at the embedded engine's door.

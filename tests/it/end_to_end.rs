@@ -1,0 +1,1 @@
+//! From Wikimedia's stream to browser, psql and terminal, through the built binary.

@@ -1,0 +1,1 @@
+//! The dialects of Materialize, spoken by a scripted server.

@@ -1,0 +1,1 @@
+//! The websocket, server-sent events and HTTP interface.

@@ -1,0 +1,1 @@
+//! The engine's state across crashes and faults of the disk.
