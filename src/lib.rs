@@ -18,6 +18,8 @@
 //! - every queue, buffer, line and retry has a bound with a name and a reason;
 //! - what is shown is what the stream held; what was skipped is counted by reason.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod change;
 pub mod commands;
 pub mod copy_text;

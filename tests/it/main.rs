@@ -1,5 +1,7 @@
 //! Integration tests: one binary, so that everything is linked once; a module a boundary.
 
+#![allow(clippy::unwrap_used)]
+
 mod clients;
 mod end_to_end;
 mod ingest;
