@@ -21,6 +21,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod change;
+pub mod cli;
 pub mod commands;
 pub mod copy_text;
 pub mod core;

@@ -1,3 +1,39 @@
-//! The `wikitop` executable.
+//! The `wikitop` executable: parse, runtime, dispatch, exit code.
 
-fn main() {}
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use wikitop::cli::{Cli, Command};
+use wikitop::commands::{failure, signals::Signals};
+use wikitop::terminal::log;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log::init(cli.log_filter(), cli.log_format());
+    let outcome = tokio::runtime::Runtime::new()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(dispatch(cli.command));
+            // A read of stdin that nobody waits for any more must not hold the process.
+            runtime.shutdown_background();
+            outcome
+        });
+    outcome.unwrap_or_else(|error| failure::report(&error))
+}
+
+async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    let signals = Signals::listen()?;
+    match command {
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "wikitop", &mut io::stdout());
+        }
+        Command::Man => clap_mangen::Man::new(Cli::command()).render(&mut io::stdout())?,
+        Command::Serve(_) | Command::Tail(_) | Command::Ingest(_) | Command::InitViews(_) => {
+            anyhow::bail!("this command is not part of this build")
+        }
+    }
+    Ok(signals
+        .exit_code()
+        .map_or(ExitCode::SUCCESS, ExitCode::from))
+}
