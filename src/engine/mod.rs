@@ -6,4 +6,5 @@ pub mod error;
 pub mod expr;
 pub mod handle;
 pub mod plan;
+pub mod system;
 pub mod value;

@@ -1,0 +1,329 @@
+//! pg_catalog: the relations that drivers and tools read, in the shape of PostgreSQL 9.5 (the version the engine claims) with
+//! the later columns that newer clients ask for without looking.
+
+use super::table::Fill::{Bool, Double, Int, NoInt, NoText, Text};
+use super::table::{Cells, Table, int, text};
+use super::{Context, INFORMATION_SCHEMA, PG_CATALOG, PUBLIC, tables};
+use crate::engine::catalog::Kind;
+use crate::engine::value::{Column, Type, Value};
+
+/// The one role and owner of everything.
+const OWNER_OID: i64 = 10;
+
+/// The relations of this schema.
+pub(super) const TABLES: &[&Table] = &[&PG_NAMESPACE, &PG_CLASS, &PG_ATTRIBUTE, &PG_TYPE];
+
+/// The schemas and their numbers, PostgreSQL's own where it has one.
+const SCHEMAS: [(&str, i64); 3] = [
+    (PG_CATALOG, 11),
+    (PUBLIC, 2_200),
+    (INFORMATION_SCHEMA, 13_000),
+];
+
+fn schema_oid(name: &str) -> i64 {
+    SCHEMAS
+        .iter()
+        .find(|schema| schema.0 == name)
+        .map_or(0, |schema| schema.1)
+}
+
+const PG_NAMESPACE: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_namespace",
+    oid: 2615,
+    columns: &[
+        ("oid", Int(0)),
+        ("nspname", Text("")),
+        ("nspowner", Int(OWNER_OID)),
+        ("nspacl", NoText),
+    ],
+    rows: |_| {
+        let row = |(name, oid)| vec![("oid", int(oid)), ("nspname", text(name))];
+        SCHEMAS.map(row).into()
+    },
+};
+
+/// A relation of any schema, as pg_class and its companions see it.
+struct Entry {
+    oid: i64,
+    schema: &'static str,
+    name: String,
+    kind: &'static str,
+    columns: Vec<Column>,
+}
+
+/// All relations. Views are `v` whether or not MATERIALIZED was said, because every tool lists those, and the engine maintains
+/// them all alike; `wikirecent`, which takes rows, is a table.
+fn entries(context: &Context<'_>) -> Vec<Entry> {
+    let public = context.catalog.relations.values().map(|relation| Entry {
+        oid: relation.oid.into(),
+        schema: PUBLIC,
+        name: relation.name.to_string(),
+        kind: if relation.kind == Kind::Input {
+            "r"
+        } else {
+            "v"
+        },
+        columns: relation.columns.clone(),
+    });
+    let system = tables().map(|table| Entry {
+        oid: table.oid,
+        schema: table.schema,
+        name: table.name.to_owned(),
+        kind: if table.schema == PG_CATALOG { "r" } else { "v" },
+        columns: table
+            .columns
+            .iter()
+            .map(|(name, fill)| Column {
+                name: (*name).into(),
+                ty: fill.ty(),
+                nullable: fill.is_nullable(),
+            })
+            .collect(),
+    });
+    public.chain(system).collect()
+}
+
+const PG_CLASS: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_class",
+    oid: 1259,
+    columns: &[
+        ("oid", Int(0)),
+        ("relname", Text("")),
+        ("relnamespace", Int(0)),
+        ("reltype", Int(0)),
+        ("reloftype", Int(0)),
+        ("relowner", Int(OWNER_OID)),
+        ("relam", Int(0)),
+        ("relfilenode", Int(0)),
+        ("reltablespace", Int(0)),
+        ("relpages", Int(0)),
+        ("reltuples", Double(-1.0)),
+        ("relallvisible", Int(0)),
+        ("reltoastrelid", Int(0)),
+        ("relhasindex", Bool(false)),
+        ("relisshared", Bool(false)),
+        ("relpersistence", Text("p")),
+        ("relkind", Text("")),
+        ("relnatts", Int(0)),
+        ("relchecks", Int(0)),
+        ("relhasoids", Bool(false)),
+        ("relhaspkey", Bool(false)),
+        ("relhasrules", Bool(false)),
+        ("relhastriggers", Bool(false)),
+        ("relhassubclass", Bool(false)),
+        ("relrowsecurity", Bool(false)),
+        ("relforcerowsecurity", Bool(false)),
+        ("relispopulated", Bool(true)),
+        ("relreplident", Text("n")),
+        ("relispartition", Bool(false)),
+        ("relrewrite", Int(0)),
+        ("relfrozenxid", Int(0)),
+        ("relminmxid", Int(0)),
+        ("relacl", NoText),
+        ("reloptions", NoText),
+        ("relpartbound", NoText),
+    ],
+    rows: |context| {
+        let row = |entry: Entry| {
+            vec![
+                ("oid", int(entry.oid)),
+                ("relname", text(&entry.name)),
+                ("relnamespace", int(schema_oid(entry.schema))),
+                ("relkind", text(entry.kind)),
+                ("relnatts", int(entry.columns.len() as i64)),
+                ("relhasrules", Value::Bool(entry.kind == "v")),
+            ]
+        };
+        entries(context).into_iter().map(row).collect()
+    },
+};
+
+const PG_ATTRIBUTE: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_attribute",
+    oid: 1249,
+    columns: &[
+        ("attrelid", Int(0)),
+        ("attname", Text("")),
+        ("atttypid", Int(0)),
+        ("attstattarget", Int(-1)),
+        ("attlen", Int(-1)),
+        ("attnum", Int(0)),
+        ("attndims", Int(0)),
+        ("attcacheoff", Int(-1)),
+        ("atttypmod", Int(-1)),
+        ("attbyval", Bool(false)),
+        ("attstorage", Text("p")),
+        ("attalign", Text("i")),
+        ("attnotnull", Bool(false)),
+        ("atthasdef", Bool(false)),
+        ("atthasmissing", Bool(false)),
+        ("attidentity", Text("")),
+        ("attgenerated", Text("")),
+        ("attisdropped", Bool(false)),
+        ("attislocal", Bool(true)),
+        ("attinhcount", Int(0)),
+        ("attcollation", Int(0)),
+        ("attcompression", Text("")),
+        ("attacl", NoText),
+        ("attoptions", NoText),
+        ("attfdwoptions", NoText),
+    ],
+    rows: |context| {
+        let columns_of = |entry: Entry| {
+            let attribute = move |(at, column): (usize, Column)| {
+                let ty = type_entry(column.ty);
+                vec![
+                    ("attrelid", int(entry.oid)),
+                    ("attname", text(&column.name)),
+                    ("atttypid", int(ty.oid)),
+                    ("attlen", int(ty.length)),
+                    ("attnum", int(at as i64 + 1)),
+                    ("attbyval", Value::Bool(ty.length > 0)),
+                    ("attnotnull", Value::Bool(!column.nullable)),
+                ]
+            };
+            entry
+                .columns
+                .clone()
+                .into_iter()
+                .enumerate()
+                .map(attribute)
+                .collect::<Vec<Cells>>()
+        };
+        entries(context).into_iter().flat_map(columns_of).collect()
+    },
+};
+
+/// A type of PostgreSQL's that a client may meet here.
+struct TypeEntry {
+    oid: i64,
+    name: &'static str,
+    length: i64,
+    category: &'static str,
+    array: i64,
+}
+
+const fn type_of(
+    oid: i64,
+    name: &'static str,
+    length: i64,
+    category: &'static str,
+    array: i64,
+) -> TypeEntry {
+    TypeEntry {
+        oid,
+        name,
+        length,
+        category,
+        array,
+    }
+}
+
+/// The types that the engine speaks, and those that clients send as parameters or cast to.
+const TYPES: [TypeEntry; 20] = [
+    type_of(16, "bool", 1, "B", 1000),
+    type_of(17, "bytea", -1, "U", 1001),
+    type_of(18, "char", 1, "S", 1002),
+    type_of(19, "name", 64, "S", 1003),
+    type_of(20, "int8", 8, "N", 1016),
+    type_of(21, "int2", 2, "N", 1005),
+    type_of(23, "int4", 4, "N", 1007),
+    type_of(25, "text", -1, "S", 1009),
+    type_of(26, "oid", 4, "N", 1028),
+    type_of(114, "json", -1, "U", 199),
+    type_of(700, "float4", 4, "N", 1021),
+    type_of(701, "float8", 8, "N", 1022),
+    type_of(705, "unknown", -2, "X", 0),
+    type_of(1043, "varchar", -1, "S", 1015),
+    type_of(1082, "date", 4, "D", 1182),
+    type_of(1114, "timestamp", 8, "D", 1115),
+    type_of(1184, "timestamptz", 8, "D", 1185),
+    type_of(1186, "interval", 16, "T", 1187),
+    type_of(1700, "numeric", -1, "N", 1231),
+    type_of(3802, "jsonb", -1, "U", 3807),
+];
+
+fn type_entry(ty: Type) -> &'static TypeEntry {
+    let oid = match ty {
+        Type::Bool => 16,
+        Type::BigInt => 20,
+        Type::Double => 701,
+        Type::Numeric => 1700,
+        Type::Text => 25,
+        Type::TimestampTz => 1184,
+        Type::Interval => 1186,
+    };
+    TYPES
+        .iter()
+        .find(|entry| entry.oid == oid)
+        .expect("every type of the engine is in the table")
+}
+
+const PG_TYPE: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_type",
+    oid: 1247,
+    columns: &[
+        ("oid", Int(0)),
+        ("typname", Text("")),
+        ("typnamespace", Int(11)),
+        ("typowner", Int(OWNER_OID)),
+        ("typlen", Int(-1)),
+        ("typbyval", Bool(false)),
+        ("typtype", Text("b")),
+        ("typcategory", Text("U")),
+        ("typispreferred", Bool(false)),
+        ("typisdefined", Bool(true)),
+        ("typdelim", Text(",")),
+        ("typrelid", Int(0)),
+        ("typelem", Int(0)),
+        ("typarray", Int(0)),
+        ("typinput", Text("")),
+        ("typoutput", Text("")),
+        ("typreceive", Text("")),
+        ("typsend", Text("")),
+        ("typalign", Text("i")),
+        ("typstorage", Text("p")),
+        ("typnotnull", Bool(false)),
+        ("typbasetype", Int(0)),
+        ("typtypmod", Int(-1)),
+        ("typndims", Int(0)),
+        ("typcollation", Int(0)),
+        ("typdefault", NoText),
+        ("typacl", NoText),
+        ("typsubscript", NoInt),
+    ],
+    rows: |_| {
+        let scalar = |entry: &TypeEntry| {
+            vec![
+                ("oid", int(entry.oid)),
+                ("typname", text(entry.name)),
+                ("typlen", int(entry.length)),
+                ("typbyval", Value::Bool((1..=8).contains(&entry.length))),
+                ("typcategory", text(entry.category)),
+                ("typarray", int(entry.array)),
+                ("typinput", text(format!("{}in", entry.name))),
+                ("typoutput", text(format!("{}out", entry.name))),
+                ("typreceive", text(format!("{}recv", entry.name))),
+                ("typsend", text(format!("{}send", entry.name))),
+            ]
+        };
+        let array = |entry: &TypeEntry| {
+            vec![
+                ("oid", int(entry.array)),
+                ("typname", text(format!("_{}", entry.name))),
+                ("typcategory", text("A")),
+                ("typelem", int(entry.oid)),
+                ("typinput", text("array_in")),
+                ("typoutput", text("array_out")),
+                ("typreceive", text("array_recv")),
+                ("typsend", text("array_send")),
+            ]
+        };
+        let arrays = TYPES.iter().filter(|entry| entry.array != 0).map(array);
+        TYPES.iter().map(scalar).chain(arrays).collect()
+    },
+};
