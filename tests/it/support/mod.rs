@@ -4,3 +4,4 @@
 
 pub(crate) mod changes;
 pub(crate) mod eventstreams;
+pub(crate) mod process;
