@@ -7,5 +7,12 @@
 //! address --> connection --> COPY (SUBSCRIBE ...) TO STDOUT --> update --> reducer --> frame --> state
 //! ```
 
+pub mod address;
+pub mod catalog;
+pub mod connection;
+pub mod dialect;
 pub mod frame;
 pub mod json;
+pub mod reducer;
+pub mod subscription;
+pub mod update;

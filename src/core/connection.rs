@@ -1,0 +1,329 @@
+//! One connection to an engine: time-outs, TLS, keepalives, and the question which dialect is spoken.
+//!
+//! What cannot be reached, what refuses, what is no engine at all: callers need to tell these apart, so the error is
+//! classified here, once. Notices are traced and never printed: a current Materialize greets everybody with a long one.
+
+mod tls;
+
+use std::future::poll_fn;
+use std::io;
+use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{AsyncMessage, Client, Config, SimpleQueryMessage};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::address::{Address, ChannelBinding, SslMode};
+use super::dialect::{Dialect, quote_identifier, quote_literal};
+
+/// After this much silence TCP asks whether the other end is still there: sooner than routers forget a quiet connection.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+/// How often it asks again.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// After how many questions without an answer the connection counts as lost.
+const KEEPALIVE_RETRIES: u32 = 3;
+/// How long sent bytes may stay unacknowledged before the connection counts as lost.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
+
+/// A connection to an engine. Dropping it closes it.
+#[derive(Debug)]
+pub struct Connection {
+    /// Sends statements.
+    pub client: Client,
+    /// What the engine speaks.
+    pub dialect: Dialect,
+    /// What the engine says it is.
+    pub version: String,
+    _driver: AbortOnDropHandle<()>,
+}
+
+/// Why there is no connection. The address is in its short form, `host:port`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody there, nobody answers, or an engine that is starting, stopping or full: this may pass.
+    #[error("could not connect to {address:?}: {reason}")]
+    Unreachable {
+        /// Whom.
+        address: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The engine does not let this user in.
+    #[error("{address:?} refused the connection: {reason}")]
+    Refused {
+        /// Who.
+        address: String,
+        /// In the engine's words.
+        reason: String,
+    },
+    /// No TLS, or none that can be trusted.
+    #[error("no trusted connection to {address:?}: {reason}")]
+    Tls {
+        /// To whom.
+        address: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Something else than an engine answers.
+    #[error("{address:?} is not an engine that wikitop knows: it is {found}")]
+    NotAnEngine {
+        /// Who.
+        address: String,
+        /// What it says it is.
+        found: String,
+    },
+    /// The cluster asked for cannot be used.
+    #[error("{address:?} has no cluster {cluster:?}")]
+    NoCluster {
+        /// Who.
+        address: String,
+        /// The cluster asked for.
+        cluster: String,
+    },
+}
+
+impl ConnectError {
+    /// Whether the same attempt may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, ConnectError::Unreachable { .. })
+    }
+
+    /// What helps, as a full sentence.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            ConnectError::Unreachable { .. } => {
+                "Start an engine with `wikitop serve`, or name one that runs with --materialize."
+            }
+            ConnectError::Refused { .. } => {
+                "Check user, password and database in --materialize; a password may also come from PGPASSWORD or ~/.pgpass."
+            }
+            ConnectError::Tls { .. } => {
+                "Name the authority that signed the server's certificate with sslrootcert=FILE in --materialize, or choose a weaker sslmode."
+            }
+            ConnectError::NotAnEngine { .. } => {
+                "--materialize names a Materialize, or the embedded engine of another `wikitop serve`."
+            }
+            ConnectError::NoCluster { .. } => "SHOW CLUSTERS lists what --cluster can name.",
+        }
+    }
+}
+
+/// Connects to the engine at `address` and asks what it speaks.
+///
+/// # Errors
+/// See [`ConnectError`]; everything together takes at most the address' time-out.
+pub async fn connect(address: &Address) -> Result<Connection, ConnectError> {
+    match tokio::time::timeout(address.connect_timeout, attempt(address)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(ConnectError::Unreachable {
+            address: address.to_string(),
+            reason: format!("no answer within {} s", address.connect_timeout.as_secs()),
+        }),
+    }
+}
+
+async fn attempt(address: &Address) -> Result<Connection, ConnectError> {
+    let (client, driver) = match open(address, tls::negotiation(address.ssl_mode)).await {
+        // libpq's meaning of `prefer`: a server whose TLS does not work is asked again without.
+        Err(ConnectError::Tls { .. }) if address.ssl_mode == SslMode::Prefer => {
+            open(address, tokio_postgres::config::SslMode::Disable).await?
+        }
+        outcome => outcome?,
+    };
+    let (dialect, version) = identify(&client, address).await?;
+    if let Some(cluster) = &address.cluster {
+        choose_cluster(&client, dialect, address, cluster).await?;
+    }
+    tracing::debug!(engine = %address, version, "connected");
+    Ok(Connection {
+        client,
+        dialect,
+        version,
+        _driver: driver,
+    })
+}
+
+async fn open(
+    address: &Address,
+    negotiation: tokio_postgres::config::SslMode,
+) -> Result<(Client, AbortOnDropHandle<()>), ConnectError> {
+    let connector = tls::connector(address)?;
+    let (client, mut connection) = config(address, negotiation)
+        .connect(connector)
+        .await
+        .map_err(|error| classify(address, &error))?;
+    let driver = tokio::spawn(async move {
+        while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+            match message {
+                Ok(AsyncMessage::Notice(notice)) => {
+                    tracing::debug!(code = notice.code().code(), "notice: {}", notice.message());
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!("connection lost: {}", describe(&error));
+                    return;
+                }
+            }
+        }
+    });
+    Ok((client, AbortOnDropHandle::new(driver)))
+}
+
+fn config(address: &Address, negotiation: tokio_postgres::config::SslMode) -> Config {
+    let mut config = Config::new();
+    config
+        .host(&address.host)
+        .port(address.port)
+        .user(&address.user)
+        .dbname(&address.database)
+        .application_name(&address.application_name)
+        .ssl_mode(negotiation)
+        .channel_binding(match address.channel_binding {
+            ChannelBinding::Disable => tokio_postgres::config::ChannelBinding::Disable,
+            ChannelBinding::Prefer => tokio_postgres::config::ChannelBinding::Prefer,
+            ChannelBinding::Require => tokio_postgres::config::ChannelBinding::Require,
+        })
+        .keepalives_idle(KEEPALIVE_IDLE)
+        .keepalives_interval(KEEPALIVE_INTERVAL)
+        .keepalives_retries(KEEPALIVE_RETRIES)
+        .tcp_user_timeout(UNACKNOWLEDGED_MAX);
+    if let Some(hostaddr) = address.hostaddr {
+        config.hostaddr(hostaddr);
+    }
+    if let Some(password) = &address.password {
+        config.password(password.reveal());
+    }
+    if let Some(options) = &address.options {
+        config.options(options);
+    }
+    config
+}
+
+/// Asks the engine what it is; whatever does not know `mz_version()` is asked what else it is, for the message.
+async fn identify(client: &Client, address: &Address) -> Result<(Dialect, String), ConnectError> {
+    let not_an_engine = |found: String| ConnectError::NotAnEngine {
+        address: address.to_string(),
+        found,
+    };
+    match first_text(client, "SELECT mz_version()").await {
+        Ok(version) => match Dialect::of_version(&version) {
+            Some(dialect) => Ok((dialect, version)),
+            None => Err(not_an_engine(version)),
+        },
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_FUNCTION) => {
+            let found = first_text(client, "SELECT version()").await;
+            Err(not_an_engine(found.unwrap_or_else(|_| {
+                "a server without mz_version()".to_owned()
+            })))
+        }
+        Err(error) => Err(classify(address, &error)),
+    }
+}
+
+async fn first_text(client: &Client, query: &str) -> Result<String, tokio_postgres::Error> {
+    let messages = client.simple_query(query).await?;
+    let text = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    Ok(text.unwrap_or_default().to_owned())
+}
+
+/// Materialize takes any name in `SET cluster` and fails at the first query; so the name is looked up before.
+async fn choose_cluster(
+    client: &Client,
+    dialect: Dialect,
+    address: &Address,
+    cluster: &str,
+) -> Result<(), ConnectError> {
+    let is_there = match dialect {
+        Dialect::Embedded => false,
+        Dialect::Tail => true,
+        Dialect::Subscribe => {
+            let query = format!(
+                "SELECT name FROM mz_clusters WHERE name = {}",
+                quote_literal(cluster)
+            );
+            let found = first_text(client, &query).await;
+            found.map_err(|error| classify(address, &error))? == cluster
+        }
+    };
+    if !is_there {
+        return Err(ConnectError::NoCluster {
+            address: address.to_string(),
+            cluster: cluster.to_owned(),
+        });
+    }
+    let set = format!("SET cluster = {}", quote_identifier(cluster));
+    client
+        .batch_execute(&set)
+        .await
+        .map_err(|error| classify(address, &error))
+}
+
+/// Sorts what went wrong while connecting.
+fn classify(address: &Address, error: &tokio_postgres::Error) -> ConnectError {
+    let address = address.to_string();
+    let reason = describe(error);
+    if let Some(code) = error.code() {
+        return if is_passing(code) {
+            ConnectError::Unreachable { address, reason }
+        } else {
+            ConnectError::Refused { address, reason }
+        };
+    }
+    // tokio-postgres keeps its kinds to itself; what it prints for them is pinned by the tests of this boundary.
+    let kind = error.to_string();
+    if kind.starts_with("error performing TLS handshake") && io_cause(error).is_none() {
+        ConnectError::Tls { address, reason }
+    } else if kind.starts_with("invalid configuration") || kind.starts_with("authentication error")
+    {
+        ConnectError::Refused { address, reason }
+    } else {
+        ConnectError::Unreachable { address, reason }
+    }
+}
+
+/// Whether a server that says this may say something else later: it is starting, stopping, full, or lost a connection.
+pub(crate) fn is_passing(code: &SqlState) -> bool {
+    let class = code.code().get(..2).unwrap_or_default();
+    ["08", "40", "53", "57", "58"].contains(&class)
+}
+
+/// An error of the Postgres client in one line: the innermost cause says most, and for sockets the operating system's words.
+pub fn describe(error: &tokio_postgres::Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        return error.message().to_owned();
+    }
+    if error.is_closed() {
+        return "connection closed by the server".to_owned();
+    }
+    if let Some(error) = io_cause(error) {
+        return describe_io(error);
+    }
+    match std::error::Error::source(error) {
+        Some(cause) => cause.to_string(),
+        None => error.to_string(),
+    }
+}
+
+fn io_cause(error: &tokio_postgres::Error) -> Option<&io::Error> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn describe_io(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset => "connection reset by the server".to_owned(),
+        io::ErrorKind::UnexpectedEof => "connection closed by the server".to_owned(),
+        io::ErrorKind::TimedOut => "no answer".to_owned(),
+        _ => error.to_string(),
+    }
+}

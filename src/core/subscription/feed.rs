@@ -1,0 +1,134 @@
+//! One connection's stream of updates, from the first statement to the first error.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use tokio_postgres::CopyOutStream;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{Kind, Type};
+
+use super::{SubscribeError, Target};
+use crate::core::address::Address;
+use crate::core::connection::{self, Connection};
+use crate::core::frame::Column;
+use crate::core::update::{Decoder, Update};
+
+/// The stream and the connection that carries it.
+pub(super) struct Feed {
+    columns: Arc<[Column]>,
+    decoder: Decoder,
+    stream: Pin<Box<CopyOutStream>>,
+    _connection: Connection,
+}
+
+/// Why there is no feed, or no more of it.
+#[derive(Debug)]
+pub(super) enum FeedError {
+    /// This may pass.
+    Passing(String),
+    /// This will not.
+    Permanent(SubscribeError),
+}
+
+impl Feed {
+    pub(super) async fn open(address: &Address, target: &Target) -> Result<Self, FeedError> {
+        let connection = match connection::connect(address).await {
+            Ok(connection) => connection,
+            Err(error) if error.is_transient() => {
+                return Err(FeedError::Passing(error.to_string()));
+            }
+            Err(error) => return Err(FeedError::Permanent(error.into())),
+        };
+        let describe = connection.dialect.describe(target);
+        let statement = connection.client.prepare(&describe).await;
+        let statement = statement.map_err(|error| refused(&error))?;
+        let columns: Arc<[Column]> = statement
+            .columns()
+            .iter()
+            .map(|column| Column {
+                name: column.name().to_owned(),
+                ty: sql_name(column.type_()),
+            })
+            .collect();
+        let subscribe = connection.dialect.subscribe(target);
+        let stream = connection.client.copy_out(&subscribe).await;
+        Ok(Feed {
+            decoder: Decoder::new(columns.len()),
+            stream: Box::pin(stream.map_err(|error| refused(&error))?),
+            columns,
+            _connection: connection,
+        })
+    }
+
+    pub(super) fn columns(&self) -> &Arc<[Column]> {
+        &self.columns
+    }
+
+    /// The next update; `None` when the engine says that there will be no more. Nothing is lost when the future is dropped.
+    pub(super) async fn next(&mut self) -> Result<Option<Update>, FeedError> {
+        loop {
+            match self.decoder.next_update() {
+                Ok(Some(update)) => return Ok(Some(update)),
+                Ok(None) => {}
+                Err(error) => return Err(FeedError::Passing(error.to_string())),
+            }
+            match self.stream.next().await {
+                Some(Ok(chunk)) => self.decoder.push(chunk),
+                Some(Err(error)) => {
+                    return Err(FeedError::Passing(connection::describe(&error)));
+                }
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Sorts the errors with which an engine answers a statement. Materialize says XX000 for much of what has a code of its own
+/// elsewhere, so there its words decide.
+fn refused(error: &tokio_postgres::Error) -> FeedError {
+    let Some(answer) = error.as_db_error() else {
+        return FeedError::Passing(connection::describe(error));
+    };
+    let message = answer.message().to_owned();
+    let code = answer.code();
+    let is_unknown = *code == SqlState::UNDEFINED_TABLE
+        || (*code == SqlState::INTERNAL_ERROR && message.starts_with("unknown catalog item"));
+    let says_rejected = message.starts_with("unknown ") || message.ends_with(" does not exist");
+    FeedError::Permanent(if is_unknown {
+        SubscribeError::UnknownRelation(message)
+    } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
+        SubscribeError::NotAllowed(message)
+    } else if connection::is_passing(code) || (*code == SqlState::INTERNAL_ERROR && !says_rejected)
+    {
+        return FeedError::Passing(message);
+    } else {
+        SubscribeError::Rejected {
+            message,
+            hint: answer.hint().map(str::to_owned),
+        }
+    })
+}
+
+/// A type by the name that SQL gives it; Postgres' catalog has other names for some.
+fn sql_name(ty: &Type) -> String {
+    if let Kind::Array(member) = ty.kind() {
+        return format!("{}[]", sql_name(member));
+    }
+    let name = match ty.name() {
+        "bool" => "boolean",
+        "int2" => "smallint",
+        "int4" => "integer",
+        "int8" => "bigint",
+        "float4" => "real",
+        "float8" => "double precision",
+        "bpchar" => "character",
+        "varchar" => "character varying",
+        "timestamp" => "timestamp without time zone",
+        "timestamptz" => "timestamp with time zone",
+        "time" => "time without time zone",
+        "timetz" => "time with time zone",
+        other => other,
+    };
+    name.to_owned()
+}
