@@ -1,0 +1,290 @@
+// The page: messages change the state, and the state is drawn at the next frame that somebody can see.
+// While the page is hidden nothing is drawn, however much arrives; when it comes back, one frame brings everything up to date.
+
+import { condition } from './condition.js';
+import { counter, feed, formatNumber, minutes, ranking, setText } from './parts.js';
+import { Stream } from './stream.js';
+import {
+  accountKind, changeUrl, compareText, contributionsUrl, pageUrl, sizeChange, summary, timeMs, wikiName, wikiUrl,
+} from './wiki.js';
+
+// The rate is counted over this long: short enough to be "now", long enough to be calm.
+const RATE_WINDOW_MS = 20_000;
+// A rate over less than this would be noise.
+const RATE_WINDOW_MS_MIN = 3_000;
+// One new change a second can be read; when more arrive, the feed shows the newest and says that it is a sample.
+const FEED_STEP_MS = 1_000;
+// How many changes the feed holds, as many as the view.
+const FEED_ROWS = 20;
+// How many places a ranking has.
+const PLACES = 10;
+// Accounts remembered as bots: many times the few hundred that are active in a day; the oldest is forgotten first.
+const BOTS_MAX = 5_000;
+
+const EDITORS = { ever: 'top10', hour: 'top10_1h', humans: 'top10_humans_1h' };
+const VIEWS = ['counter', ...Object.values(EDITORS), 'top_pages_1h', 'top_wikis_1h', 'edits_per_minute', 'latest'];
+
+const $ = (id) => document.getElementById(id);
+const query = new URLSearchParams(location.search);
+
+const state = {
+  editors: Object.hasOwn(EDITORS, query.get('top')) ? query.get('top') : 'ever',
+  enginesLost: new Set(), // views whose engine connection is lost
+  ingest: null,
+  samples: [], // [time, counter] over the rate's window
+  changedAtMs: 0, // when a frame last brought something
+  clockSkewMs: 0, // the engine's clock against this one
+  bots: new Set(),
+  feed: [],
+  feedAtMs: 0,
+  sampled: false,
+  pausedBy: new Set(), // pointer, focus, button
+};
+
+const draw = {
+  total: counter($('total')),
+  minutes: minutes($('minutes'), $('chart'), $('readout'), $('scale')),
+  editors: ranking($('editors'), $('editor-row')),
+  pages: ranking($('pages'), $('small-row')),
+  wikis: ranking($('wikis'), $('small-row')),
+  feed: feed($('feed'), $('change-row')),
+};
+
+const stream = new Stream({ base: document.baseURI, views: VIEWS, onLink, onRows, onMessage });
+const { tables } = stream;
+
+function onLink() {
+  state.enginesLost.clear();
+  schedule();
+}
+
+function onRows(view) {
+  const nowMs = Date.now();
+  state.changedAtMs = nowMs;
+  state.clockSkewMs = tables[view].timestamp - nowMs;
+  if (view === 'counter') sample(nowMs);
+  if (view === 'latest') learnBots();
+  schedule();
+}
+
+function onMessage({ status, view, reconnecting }) {
+  if (status) state.ingest = { ...status.ingest, retryAtMs: status.ingest?.retry_in_ms ? Date.now() + status.ingest.retry_in_ms : 0 };
+  if (reconnecting === true) state.enginesLost.add(view);
+  if (reconnecting === false) state.enginesLost.delete(view);
+  schedule();
+}
+
+const edits = () => (tables.counter.filled ? tables.counter.value() ?? 0 : null);
+
+function sample(nowMs) {
+  const { samples } = state;
+  if (samples.length && samples.at(-1)[1] > edits()) samples.length = 0; // another engine, another count
+  samples.push([nowMs, edits()]);
+  while (samples.length > 2 && samples[1][0] < nowMs - RATE_WINDOW_MS) samples.shift();
+}
+
+// Edits a minute over the window; null until there is enough to tell.
+function rate(nowMs) {
+  const first = state.samples[0];
+  const passedMs = first ? nowMs - first[0] : 0;
+  return passedMs < RATE_WINDOW_MS_MIN ? null : Math.round(((edits() - first[1]) * 60_000) / passedMs);
+}
+
+function learnBots() {
+  for (const { user, bot } of tables.latest.records()) {
+    if (bot === true && user !== null) state.bots.add(user);
+  }
+  for (const user of state.bots) {
+    if (state.bots.size <= BOTS_MAX) break;
+    state.bots.delete(user);
+  }
+}
+
+const byCount = (...columns) => (a, b) => b.count - a.count || columns.reduce((order, name) => order || compareText(a[name], b[name]), 0);
+const top = (view, ...columns) => tables[view].records().sort(byCount(...columns)).slice(0, PLACES);
+
+function editorItems(view) {
+  return top(view, 'user').map(({ user, count }) => {
+    const kind = state.bots.has(user) ? 'bot' : accountKind(user);
+    return { key: user, name: user, href: contributionsUrl(user), count, kind };
+  });
+}
+
+function pageItems() {
+  return top('top_pages_1h', 'wiki', 'title').map(({ wiki, title, count }) => (
+    { key: JSON.stringify([wiki, title]), name: title, note: wikiName(wiki), href: pageUrl(wiki, title), count }));
+}
+
+function wikiItems() {
+  return top('top_wikis_1h', 'wiki').map(({ wiki, count }) => ({ key: wiki, name: wikiName(wiki), href: wikiUrl(wiki), count }));
+}
+
+const TYPES = { new: 'new page', log: 'log', categorize: 'category', external: 'external' };
+
+function changeItem(change) {
+  return {
+    key: change.key,
+    atMs: timeMs(change.dt),
+    name: change.title ?? 'untitled',
+    href: changeUrl(change),
+    user: change.user ?? 'name removed',
+    userHref: change.user === null ? null : contributionsUrl(change.user, change.wiki),
+    kind: change.bot === true ? 'bot' : accountKind(change.user),
+    wiki: wikiName(change.wiki),
+    size: sizeChange(change),
+    comment: summary(change.comment),
+    type: TYPES[change.type] ?? '',
+  };
+}
+
+// Moves the feed on by what is new: all of it at once when `whole`, else one change a step.
+function stepFeed(nowMs, whole) {
+  const newest = tables.latest.records().map(changeItem).sort((a, b) => b.atMs - a.atMs || compareText(a.key, b.key));
+  if (whole || !state.feed.length) {
+    state.feed = newest.slice(0, FEED_ROWS);
+    state.feedAtMs = nowMs;
+    return;
+  }
+  if (nowMs - state.feedAtMs < FEED_STEP_MS) return;
+  const head = state.feed[0];
+  const fresh = newest.filter((item) => item.atMs > head.atMs);
+  if (!fresh.length) return;
+  state.sampled = fresh.length > 1;
+  state.feed = [fresh[0], ...state.feed].slice(0, FEED_ROWS);
+  state.feedAtMs = nowMs;
+}
+
+// The two views arrive in frames of their own, so what they say together must hold for two seconds to be believed.
+let suspected = new Set();
+
+// Who would have a place among people by the edits of the last hour, and has none, made them as a bot.
+function inferBots() {
+  const people = top(EDITORS.humans, 'user');
+  const last = people.length < PLACES ? 0 : people.at(-1).count;
+  const named = new Set(people.map(({ user }) => user));
+  const now = new Set(top(EDITORS.hour, 'user').filter(({ user, count }) => count > last && !named.has(user)).map(({ user }) => user));
+  if (tables[EDITORS.humans].filled) now.forEach((user) => suspected.has(user) && state.bots.add(user));
+  suspected = now;
+}
+
+let frame = 0;
+let dirty = true;
+let back = true; // nobody has seen the page since it was last drawn: draw it as it is, without motion
+
+function schedule() {
+  dirty = true;
+  if (!frame && !document.hidden) frame = requestAnimationFrame(render);
+}
+
+function render() {
+  frame = 0;
+  const nowMs = Date.now();
+  const still = back;
+  back = false;
+  document.documentElement.classList.toggle('still', still);
+  const total = edits();
+  const moving = total === null ? false : draw.total(total, nowMs, still);
+  if (dirty) drawAll(nowMs, still);
+  dirty = false;
+  if (moving || still) frame = requestAnimationFrame(render);
+}
+
+function drawAll(nowMs, still) {
+  const engineNowMs = nowMs + state.clockSkewMs;
+  drawCondition(nowMs);
+  const perMinute = rate(nowMs);
+  setText($('rate'), perMinute === null ? '–' : formatNumber(perMinute));
+  draw.minutes(byMinute(), engineNowMs);
+  draw.editors(editorItems(EDITORS[state.editors]));
+  draw.pages(pageItems());
+  draw.wikis(wikiItems());
+  if (!state.pausedBy.size || still) stepFeed(nowMs, still);
+  draw.feed(state.feed);
+  setText($('feed-note'), feedNote());
+  drawGaps();
+}
+
+function byMinute() {
+  return new Map(tables.edits_per_minute.records().map(({ minute, edits, by_bots: bots }) => [timeMs(minute), { edits, bots }]));
+}
+
+function feedNote() {
+  if (state.pausedBy.size) return 'Paused';
+  return state.sampled ? 'A sample, one a second' : '';
+}
+
+// What each part says while it has nothing to show: that it cannot, that it waits, or that there is nothing.
+const GAPS = {
+  editors: () => EDITORS[state.editors], pages: () => 'top_pages_1h', wikis: () => 'top_wikis_1h', feed: () => 'latest', minutes: () => 'edits_per_minute',
+};
+
+function gap(view) {
+  const { problem, filled, rows } = tables[view];
+  if (problem) return `Not available: ${problem}. If the engine lacks the view, wikitop init-views creates it.`;
+  if (!filled || rows.size) return '';
+  if (!edits() && view !== 'latest') return 'Waiting for the first edit.';
+  return view === 'top10' ? '' : 'Nothing in the last hour.';
+}
+
+function drawGaps() {
+  for (const [id, view] of Object.entries(GAPS)) setText($(`${id}-gap`), gap(view()));
+}
+
+function drawCondition(nowMs) {
+  const { tone, word, detail } = condition({
+    link: stream.link, engineLost: state.enginesLost.size > 0, ingest: state.ingest, edits: edits(),
+    silentMs: nowMs - state.changedAtMs, nowMs,
+  });
+  document.documentElement.dataset.tone = tone;
+  setText($('word'), word);
+  setText($('detail'), detail);
+  setText($('announce'), word); // read out when the word changes; the detail counts down and would chatter
+  const title = 'wikitop: who edits Wikipedia most, live';
+  document.title = tone === 'trouble' ? `${word} – ${title}` : title;
+}
+
+// Once a second: what changes with time alone.
+function tick() {
+  inferBots();
+  stream.check();
+  schedule();
+}
+
+function pauseWhile(element, on, off, why) {
+  element.addEventListener(on, () => { state.pausedBy.add(why); schedule(); });
+  element.addEventListener(off, () => { state.pausedBy.delete(why); schedule(); });
+}
+
+function wire() {
+  for (const input of document.querySelectorAll('[name=top]')) {
+    input.checked = input.value === state.editors;
+    input.addEventListener('change', () => {
+      state.editors = input.value;
+      query.set('top', input.value);
+      history.replaceState(null, '', `?${query}`);
+      schedule();
+    });
+  }
+  pauseWhile($('feed'), 'pointerenter', 'pointerleave', 'pointer');
+  pauseWhile($('feed'), 'focusin', 'focusout', 'focus');
+  $('pause').addEventListener('click', ({ currentTarget }) => {
+    const paused = currentTarget.getAttribute('aria-pressed') !== 'true';
+    currentTarget.setAttribute('aria-pressed', paused);
+    if (paused) state.pausedBy.add('button');
+    else state.pausedBy.delete('button');
+    schedule();
+  });
+  document.addEventListener('visibilitychange', () => {
+    if (document.hidden) return;
+    back = true;
+    stream.check(0);
+    schedule();
+  });
+  addEventListener('online', () => stream.link.state === 'waiting' && stream.connect());
+  addEventListener('offline', () => stream.check(0));
+}
+
+document.documentElement.classList.toggle('kiosk', query.has('kiosk'));
+wire();
+stream.connect();
+setInterval(tick, 1_000);

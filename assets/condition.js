@@ -1,0 +1,51 @@
+// What the page can honestly say of itself: one sentence for the state that connection, engine and stream are in together. Pure.
+
+// Wikimedia's stream brings tens of changes a second: this long without one is worth telling.
+const STALE_MS = 30_000;
+// An ingester this far behind is catching up, not live.
+const BEHIND_MS = 60_000;
+
+const seconds = (ms) => `${Math.max(1, Math.ceil(ms / 1000))} s`;
+
+function duration(ms) {
+  const minutes = Math.round(ms / 60_000);
+  if (minutes < 2) return seconds(ms);
+  return minutes < 120 ? `${minutes} minutes` : `${Math.round(minutes / 60)} hours`;
+}
+
+// `tone` is live, wait, trouble or done; `word` changes seldom and may be read out; `detail` may count down.
+export function condition({ link, engineLost, ingest, edits, silentMs, nowMs }) {
+  if (link.state === 'waiting') {
+    const next = navigatorOffline(link) ? 'It goes on by itself when the network is back' : `Next attempt in ${seconds(link.retryAtMs - nowMs)}`;
+    return { tone: 'trouble', word: 'Reconnecting', detail: `Connection to wikitop lost: ${link.reason}. ${next}.` };
+  }
+  if (link.state === 'connecting') {
+    return edits === null
+      ? { tone: 'wait', word: 'Connecting', detail: 'Asking wikitop for the numbers so far.' }
+      : { tone: 'trouble', word: 'Reconnecting', detail: 'Asking wikitop what happened meanwhile.' };
+  }
+  if (engineLost) {
+    return { tone: 'trouble', word: 'Reconnecting', detail: 'wikitop lost its engine and is connecting again. The numbers are the last it had.' };
+  }
+  return ingestCondition(ingest, edits, silentMs, nowMs);
+}
+
+const navigatorOffline = (link) => link.reason.endsWith('offline');
+
+function ingestCondition(ingest, edits, silentMs, nowMs) {
+  const { state, detail, retryAtMs, lag_ms: lagMs = 0 } = ingest ?? {};
+  const because = detail ? `: ${detail}` : '';
+  if (state === 'retrying') {
+    const next = retryAtMs ? ` Next attempt in ${seconds(retryAtMs - nowMs)}.` : ' It is tried again and again.';
+    return { tone: 'trouble', word: 'Stream not reachable', detail: `wikitop cannot read the stream of changes${because}.${next}` };
+  }
+  if (state === 'ended') return { tone: 'done', word: 'Recording ended', detail: 'Everything in it has been counted.' };
+  if (!edits) {
+    const how = state === 'off' ? 'This wikitop does not ingest: start wikitop ingest beside it.' : 'It appears here by itself.';
+    return { tone: 'wait', word: 'Waiting for the first edit', detail: how };
+  }
+  if (silentMs > STALE_MS) return { tone: 'trouble', word: 'Stale', detail: `No change has come for ${duration(silentMs)}.` };
+  if (state === 'connecting') return { tone: 'wait', word: 'Connecting', detail: 'wikitop is opening the stream of changes.' };
+  if (lagMs > BEHIND_MS) return { tone: 'wait', word: 'Catching up', detail: `${duration(lagMs)} behind.` };
+  return { tone: 'live', word: 'Live', detail: 'Every edit to every Wikimedia wiki, as it happens.' };
+}
