@@ -14,5 +14,6 @@ pub mod dialect;
 pub mod frame;
 pub mod json;
 pub mod reducer;
+pub mod schema;
 pub mod subscription;
 pub mod update;

@@ -4,9 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use tokio_postgres::CopyOutStream;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{Kind, Type};
+use tokio_postgres::{CopyOutStream, Statement};
 
 use super::{SubscribeError, Target};
 use crate::core::address::Address;
@@ -19,6 +19,8 @@ pub(super) struct Feed {
     columns: Arc<[Column]>,
     decoder: Decoder,
     stream: Pin<Box<CopyOutStream>>,
+    /// Dropping a statement sends a message, and none belongs into a running COPY.
+    _statements: [Statement; 2],
     _connection: Connection,
 }
 
@@ -40,10 +42,16 @@ impl Feed {
             }
             Err(error) => return Err(FeedError::Permanent(error.into())),
         };
-        let describe = connection.dialect.describe(target);
-        let statement = connection.client.prepare(&describe).await;
-        let statement = statement.map_err(|error| refused(&error))?;
-        let columns: Arc<[Column]> = statement
+        let prepare = async |sql: String| connection.client.prepare(&sql).await;
+        let refused = |error: tokio_postgres::Error| refused(&error);
+        let row = prepare(connection.dialect.describe(target))
+            .await
+            .map_err(refused)?;
+        let copy = prepare(connection.dialect.subscribe(target))
+            .await
+            .map_err(refused)?;
+        let stream = connection.client.copy_out(&copy).await.map_err(refused)?;
+        let columns: Arc<[Column]> = row
             .columns()
             .iter()
             .map(|column| Column {
@@ -51,12 +59,11 @@ impl Feed {
                 ty: sql_name(column.type_()),
             })
             .collect();
-        let subscribe = connection.dialect.subscribe(target);
-        let stream = connection.client.copy_out(&subscribe).await;
         Ok(Feed {
             decoder: Decoder::new(columns.len()),
-            stream: Box::pin(stream.map_err(|error| refused(&error))?),
+            stream: Box::pin(stream),
             columns,
+            _statements: [row, copy],
             _connection: connection,
         })
     }
