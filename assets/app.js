@@ -32,7 +32,8 @@ const state = {
   enginesLost: new Set(), // views whose engine connection is lost
   ingest: null,
   samples: [], // [time, counter] over the rate's window
-  changedAtMs: 0, // when a frame last brought something
+  changedAtMs: 0, // when a change last came
+  lagMs: Infinity, // how old the newest change was when it came
   clockSkewMs: 0, // the engine's clock against this one
   bots: new Set(),
   feed: [],
@@ -43,7 +44,7 @@ const state = {
 
 const draw = {
   total: counter($('total')),
-  minutes: minutes($('minutes'), $('chart'), $('readout'), $('scale')),
+  minutes: minutes($('minutes'), $('chart'), $('readout'), $('voice'), $('scale')),
   editors: ranking($('editors'), $('editor-row')),
   pages: ranking($('pages'), $('small-row')),
   wikis: ranking($('wikis'), $('small-row')),
@@ -58,13 +59,26 @@ function onLink() {
   schedule();
 }
 
-function onRows(view) {
+function onRows(view, isSnapshot) {
   const nowMs = Date.now();
-  state.changedAtMs = nowMs;
-  state.clockSkewMs = tables[view].timestamp - nowMs;
-  if (view === 'counter') sample(nowMs);
-  if (view === 'latest') learnBots();
+  // A snapshot carries the time at which its view last changed, a frame the time at which it was made.
+  if (isSnapshot) still = true;
+  else state.clockSkewMs = tables[view].timestamp - nowMs;
+  if (view === 'counter') {
+    sample(nowMs);
+    if (!isSnapshot) state.changedAtMs = nowMs;
+  }
+  if (view === 'latest') {
+    learnBots();
+    measureLag(nowMs);
+  }
   schedule();
+}
+
+function measureLag(nowMs) {
+  const newestMs = Math.max(...tables.latest.records().map(({ dt }) => timeMs(dt)).filter(Number.isFinite));
+  state.lagMs = nowMs + state.clockSkewMs - newestMs;
+  state.changedAtMs = Math.max(state.changedAtMs, Math.min(nowMs, newestMs - state.clockSkewMs));
 }
 
 function onMessage({ status, view, reconnecting }) {
@@ -85,7 +99,7 @@ function sample(nowMs) {
 
 // Edits a minute over the window; null until there is enough to tell.
 function rate(nowMs) {
-  const first = state.samples[0];
+  const first = stream.link.state === 'open' && state.samples[0];
   const passedMs = first ? nowMs - first[0] : 0;
   return passedMs < RATE_WINDOW_MS_MIN ? null : Math.round(((edits() - first[1]) * 60_000) / passedMs);
 }
@@ -169,7 +183,7 @@ function inferBots() {
 
 let frame = 0;
 let dirty = true;
-let back = true; // nobody has seen the page since it was last drawn: draw it as it is, without motion
+let still = true; // nobody saw what was there before: the next frame shows what is, without motion
 
 function schedule() {
   dirty = true;
@@ -179,17 +193,17 @@ function schedule() {
 function render() {
   frame = 0;
   const nowMs = Date.now();
-  const still = back;
-  back = false;
-  document.documentElement.classList.toggle('still', still);
+  const whole = still;
+  still = false;
+  document.documentElement.classList.toggle('still', whole);
   const total = edits();
-  const moving = total === null ? false : draw.total(total, nowMs, still);
-  if (dirty) drawAll(nowMs, still);
+  const moving = total === null ? false : draw.total(total, nowMs, whole);
+  if (dirty) drawAll(nowMs, whole);
   dirty = false;
-  if (moving || still) frame = requestAnimationFrame(render);
+  if (moving || whole) frame = requestAnimationFrame(render);
 }
 
-function drawAll(nowMs, still) {
+function drawAll(nowMs, whole) {
   const engineNowMs = nowMs + state.clockSkewMs;
   drawCondition(nowMs);
   const perMinute = rate(nowMs);
@@ -198,7 +212,7 @@ function drawAll(nowMs, still) {
   draw.editors(editorItems(EDITORS[state.editors]));
   draw.pages(pageItems());
   draw.wikis(wikiItems());
-  if (!state.pausedBy.size || still) stepFeed(nowMs, still);
+  if (!state.pausedBy.size) stepFeed(nowMs, whole);
   draw.feed(state.feed);
   setText($('feed-note'), feedNote());
   drawGaps();
@@ -222,8 +236,8 @@ function gap(view) {
   const { problem, filled, rows } = tables[view];
   if (problem) return `Not available: ${problem}. If the engine lacks the view, wikitop init-views creates it.`;
   if (!filled || rows.size) return '';
-  if (!edits() && view !== 'latest') return 'Waiting for the first edit.';
-  return view === 'top10' ? '' : 'Nothing in the last hour.';
+  if (edits()) return 'Nothing in the last hour.';
+  return Object.values(EDITORS).includes(view) ? 'Waiting for the first edit.' : '';
 }
 
 function drawGaps() {
@@ -233,7 +247,7 @@ function drawGaps() {
 function drawCondition(nowMs) {
   const { tone, word, detail } = condition({
     link: stream.link, engineLost: state.enginesLost.size > 0, ingest: state.ingest, edits: edits(),
-    silentMs: nowMs - state.changedAtMs, nowMs,
+    silentMs: nowMs - state.changedAtMs, lagMs: state.lagMs, nowMs,
   });
   document.documentElement.dataset.tone = tone;
   setText($('word'), word);
@@ -275,16 +289,37 @@ function wire() {
     schedule();
   });
   document.addEventListener('visibilitychange', () => {
-    if (document.hidden) return;
-    back = true;
+    if (document.hidden) return void state.pausedBy.delete('pointer'); // nobody tells when it leaves
+    still = true;
     stream.check(0);
+    keepAwake();
     schedule();
   });
+  document.addEventListener('focusin', showFull);
+  document.addEventListener('focusout', showFull);
   addEventListener('online', () => stream.link.state === 'waiting' && stream.connect());
   addEventListener('offline', () => stream.check(0));
 }
 
+// Shows the whole of a name that is cut, to those who come by keyboard; a pointer finds it in the title.
+function showFull({ target }) {
+  const link = target.closest?.('.name, .user');
+  const cut = link && link.firstElementChild.scrollWidth > link.firstElementChild.clientWidth;
+  if (!cut || !link.matches(':focus-visible')) return $('full').hidePopover();
+  const { left, bottom } = link.getBoundingClientRect();
+  setText($('full').firstElementChild, link.title);
+  $('full').style.left = `${left}px`;
+  $('full').style.top = `${bottom + 4}px`;
+  $('full').showPopover();
+}
+
+// A wall screen should not go dark; where that cannot be had, it is the screen's business.
+function keepAwake() {
+  if (query.has('kiosk') && !document.hidden) navigator.wakeLock?.request('screen').catch(() => {});
+}
+
 document.documentElement.classList.toggle('kiosk', query.has('kiosk'));
+keepAwake();
 wire();
 stream.connect();
 setInterval(tick, 1_000);

@@ -10,11 +10,12 @@ const seconds = (ms) => `${Math.max(1, Math.ceil(ms / 1000))} s`;
 function duration(ms) {
   const minutes = Math.round(ms / 60_000);
   if (minutes < 2) return seconds(ms);
-  return minutes < 120 ? `${minutes} minutes` : `${Math.round(minutes / 60)} hours`;
+  return minutes < 60 ? `${minutes} minutes` : 'more than an hour';
 }
 
-// `tone` is live, wait, trouble or done; `word` changes seldom and may be read out; `detail` may count down.
-export function condition({ link, engineLost, ingest, edits, silentMs, nowMs }) {
+// `edits` is null before the first snapshot. `lagMs` is how long ago the newest change happened when it came, Infinity for more than an hour.
+// The answer: `tone` is live, wait, trouble or done; `word` changes seldom and may be read out; `detail` may count down.
+export function condition({ link, engineLost, ingest, edits, silentMs, lagMs, nowMs }) {
   if (link.state === 'waiting') {
     const next = navigatorOffline(link) ? 'It goes on by itself when the network is back' : `Next attempt in ${seconds(link.retryAtMs - nowMs)}`;
     return { tone: 'trouble', word: 'Reconnecting', detail: `Connection to wikitop lost: ${link.reason}. ${next}.` };
@@ -27,25 +28,24 @@ export function condition({ link, engineLost, ingest, edits, silentMs, nowMs }) 
   if (engineLost) {
     return { tone: 'trouble', word: 'Reconnecting', detail: 'wikitop lost its engine and is connecting again. The numbers are the last it had.' };
   }
-  return ingestCondition(ingest, edits, silentMs, nowMs);
+  return streamCondition({ ingest, edits, silentMs, lagMs, nowMs });
 }
 
 const navigatorOffline = (link) => link.reason.endsWith('offline');
 
-function ingestCondition(ingest, edits, silentMs, nowMs) {
-  const { state, detail, retryAtMs, lag_ms: lagMs = 0 } = ingest ?? {};
-  const because = detail ? `: ${detail}` : '';
+function streamCondition({ ingest, edits, silentMs, lagMs, nowMs }) {
+  const { state, detail, retryAtMs } = ingest ?? {};
   if (state === 'retrying') {
-    const next = retryAtMs ? ` Next attempt in ${seconds(retryAtMs - nowMs)}.` : ' It is tried again and again.';
+    const because = detail ? `: ${detail}` : '';
+    const next = retryAtMs > nowMs ? ` Next attempt in ${seconds(retryAtMs - nowMs)}.` : ' It is being tried again.';
     return { tone: 'trouble', word: 'Stream not reachable', detail: `wikitop cannot read the stream of changes${because}.${next}` };
   }
   if (state === 'ended') return { tone: 'done', word: 'Recording ended', detail: 'Everything in it has been counted.' };
   if (!edits) {
-    const how = state === 'off' ? 'This wikitop does not ingest: start wikitop ingest beside it.' : 'It appears here by itself.';
+    const how = state === 'off' ? 'This wikitop does not ingest: start “wikitop ingest” beside it.' : 'It appears here by itself.';
     return { tone: 'wait', word: 'Waiting for the first edit', detail: how };
   }
   if (silentMs > STALE_MS) return { tone: 'trouble', word: 'Stale', detail: `No change has come for ${duration(silentMs)}.` };
-  if (state === 'connecting') return { tone: 'wait', word: 'Connecting', detail: 'wikitop is opening the stream of changes.' };
-  if (lagMs > BEHIND_MS) return { tone: 'wait', word: 'Catching up', detail: `${duration(lagMs)} behind.` };
+  if (lagMs > BEHIND_MS) return { tone: 'wait', word: 'Catching up', detail: `What arrives now happened ${duration(lagMs)} ago.` };
   return { tone: 'live', word: 'Live', detail: 'Every edit to every Wikimedia wiki, as it happens.' };
 }

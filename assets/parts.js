@@ -114,6 +114,7 @@ export function feed(list, template) {
     setName(row.querySelector('.user'), item.user, item.userHref);
     setText(row.querySelector('.wiki'), item.wiki);
     setText(row.querySelector('.comment'), item.comment);
+    row.querySelector('.comment').title = item.comment;
     setText(row.querySelector('.type'), item.type);
     setAttribute(row, 'data-kind', item.kind);
     setText(row.querySelector('.mark'), MARKS[item.kind] ?? '');
@@ -146,7 +147,7 @@ function column(i, low, high, top) {
 
 // The last 60 minutes, people below and bots hatched on top. `render` takes Map(minute in ms -> { edits, bots }) and the time now;
 // pointer and arrow keys read out a minute.
-export function minutes(figure, svg, readout, scale) {
+export function minutes(figure, svg, readout, voice, scale) {
   const paths = { people: svg.querySelector('.people'), bots: svg.querySelector('.bots') };
   const cursor = svg.querySelector('.cursor');
   let shown = [], pointed = null;
@@ -159,9 +160,10 @@ export function minutes(figure, svg, readout, scale) {
     const running = pointed === MINUTES - 1 ? ' so far' : '';
     setText(readout, `${hourMinute.format(at.atMs)}: ${number.format(at.edits)} edits${running}, ${number.format(at.bots)} by bots`);
   }
-  function point(to) {
+  function point(to, spoken) {
     pointed = to === null ? null : Math.max(0, Math.min(MINUTES - 1, to));
     read();
+    setText(voice, spoken ? readout.textContent : '');
   }
   figure.addEventListener('pointermove', (event) => {
     const box = svg.getBoundingClientRect();
@@ -173,7 +175,7 @@ export function minutes(figure, svg, readout, scale) {
     const step = { ArrowLeft: -1, ArrowRight: 1, Home: -MINUTES, End: MINUTES }[event.key];
     if (!step) return;
     event.preventDefault();
-    point((pointed ?? MINUTES) + step);
+    point((pointed ?? MINUTES) + step, true);
   });
 
   return function render(byMinute, nowMs) {

@@ -61,7 +61,7 @@ export function retryDelayMs(failures, random = Math.random()) {
 }
 
 // Keeps `tables` (name -> Table) up to date, and `link` true: { state: 'connecting' | 'open' | 'waiting', retryAtMs, reason }.
-// Calls `onLink` when the link changes, `onRows(view)` when a view does, `onMessage` with every message that brings no rows.
+// Calls `onLink` when the link changes, `onRows(view, isSnapshot)` when a view does, `onMessage` with every message that brings no rows.
 export class Stream {
   link = { state: 'connecting', retryAtMs: 0, reason: '' };
   lastMessageMs = Date.now();
@@ -86,9 +86,13 @@ export class Stream {
     const socket = new WebSocket(url);
     this.#socket = socket;
     this.#timer = setTimeout(() => socket === this.#socket && this.#retry('it does not answer'), ANSWER_MS_MAX);
-    socket.onopen = () => clearTimeout(this.#timer);
+    let opened = false;
+    socket.onopen = () => {
+      opened = true;
+      clearTimeout(this.#timer);
+    };
     socket.onmessage = ({ data }) => this.#receive(data);
-    socket.onclose = ({ code, reason }) => this.#retry(closeReason(code, reason));
+    socket.onclose = ({ code, reason }) => (opened ? this.#retry(closeReason(code, reason)) : this.#explain(url, socket));
     this.#set({ state: 'connecting' });
   }
 
@@ -117,6 +121,21 @@ export class Stream {
     }
   }
 
+  // A browser does not tell why a websocket was refused; a plain request to the same address does.
+  async #explain(url, socket) {
+    let reason = closeReason(1006), waitMs = 0;
+    try {
+      const response = await fetch(`${url}`.replace(/^ws/, 'http'), {
+        headers: { accept: 'application/json' }, cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS_MAX),
+      });
+      waitMs = 1000 * (Number(response.headers.get('retry-after')) || 0);
+      reason = (await response.json()).error ?? reason;
+    } catch {
+      // No answer, or none that explains: the reason stays.
+    }
+    if (socket === this.#socket) this.#retry(reason, waitMs);
+  }
+
   #receive(data) {
     this.lastMessageMs = Date.now();
     const message = JSON.parse(data);
@@ -126,12 +145,12 @@ export class Stream {
     if (!table || !message.inserted) return this.onMessage(message);
     if (!table.apply(message)) return this.#retry('a message was missing');
     if (message.snapshot) this.#failures = 0;
-    this.onRows(message.view);
+    this.onRows(message.view, Boolean(message.snapshot));
   }
 
-  #retry(reason) {
+  #retry(reason, waitMs = 0) {
     this.#drop();
-    const delay = retryDelayMs(this.#failures++);
+    const delay = Math.max(retryDelayMs(this.#failures++), waitMs);
     this.#timer = setTimeout(() => this.connect(), delay);
     this.#set({ state: 'waiting', retryAtMs: Date.now() + delay, reason });
   }
