@@ -13,6 +13,8 @@ pub enum SqlState {
     DivisionByZero,
     /// 22007
     InvalidDatetimeFormat,
+    /// 22008
+    DatetimeFieldOverflow,
     /// 22P02
     InvalidTextRepresentation,
     /// 22P04
@@ -31,8 +33,24 @@ pub enum SqlState {
     DependentObjectsStillExist,
     /// 34000
     InvalidCursorName,
+    /// 21000
+    CardinalityViolation,
+    /// 2201B
+    InvalidRegularExpression,
+    /// 22011
+    SubstringError,
+    /// 22025
+    InvalidEscapeSequence,
     /// 42601
     SyntaxError,
+    /// 42P02
+    UndefinedParameter,
+    /// 42P10
+    InvalidColumnReference,
+    /// 42P18
+    IndeterminateDatatype,
+    /// 42846
+    CannotCoerce,
     /// 42501
     InsufficientPrivilege,
     /// 42703
@@ -78,8 +96,17 @@ impl SqlState {
     pub fn code(self) -> &'static str {
         match self {
             SqlState::FeatureNotSupported => "0A000",
+            SqlState::CardinalityViolation => "21000",
+            SqlState::SubstringError => "22011",
+            SqlState::InvalidRegularExpression => "2201B",
+            SqlState::InvalidEscapeSequence => "22025",
+            SqlState::UndefinedParameter => "42P02",
+            SqlState::InvalidColumnReference => "42P10",
+            SqlState::IndeterminateDatatype => "42P18",
+            SqlState::CannotCoerce => "42846",
             SqlState::NumericValueOutOfRange => "22003",
             SqlState::InvalidDatetimeFormat => "22007",
+            SqlState::DatetimeFieldOverflow => "22008",
             SqlState::DivisionByZero => "22012",
             SqlState::InvalidParameterValue => "22023",
             SqlState::InvalidTextRepresentation => "22P02",

@@ -13,6 +13,7 @@ pub mod expr;
 pub mod handle;
 pub mod plan;
 mod relations;
+pub mod sql;
 pub mod system;
 pub mod value;
 mod worker;

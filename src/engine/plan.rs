@@ -4,10 +4,15 @@
 //! value: equal plans are equal queries, and share one dataflow. Nothing in it can fail to resolve, and whatever in it can
 //! fail to evaluate (a division, a cast, an overflow) fails as an [`super::error::SqlError`] of that query alone.
 
+mod explain;
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::expr::Expr;
-use super::value::{Column, Row};
+use super::error::SqlError;
+use super::expr::{Expr, Subquery};
+use super::value::{Column, Row, Value};
 
 /// A relational operator. Columns are known by position.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -21,6 +26,8 @@ pub enum Plan {
     },
     /// Rows known when the query was planned: VALUES, a SELECT without FROM, the relations of pg_catalog.
     Constant {
+        /// How many columns the rows have, also when there are none.
+        arity: usize,
         /// The rows; equal rows count.
         rows: Vec<Row>,
     },
@@ -158,10 +165,250 @@ impl Aggregate {
 /// A planned query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// What to maintain.
+    /// What to maintain. A SELECT's rows may have more columns than `columns`: what only ORDER BY asked for follows them.
     pub plan: Plan,
     /// The output columns.
     pub columns: Vec<Column>,
-    /// In which order a SELECT shows the rows; a SUBSCRIBE has none. Expressions are over the output columns.
+    /// In which order a SELECT shows the rows; a SUBSCRIBE has none. Expressions are over the plan's columns.
     pub order: Vec<OrderKey>,
+}
+
+impl Plan {
+    /// The inputs of the operator.
+    pub fn inputs(&self) -> Vec<&Plan> {
+        match self {
+            Plan::Get { .. } | Plan::Constant { .. } => Vec::new(),
+            Plan::Project { input, .. }
+            | Plan::Filter { input, .. }
+            | Plan::Window { input, .. }
+            | Plan::Aggregate { input, .. }
+            | Plan::Distinct { input }
+            | Plan::TopK { input, .. } => vec![input],
+            Plan::UnionAll { inputs } => inputs.iter().collect(),
+            Plan::Join { left, right, .. } => vec![left, right],
+        }
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Plan> {
+        match self {
+            Plan::Get { .. } | Plan::Constant { .. } => Vec::new(),
+            Plan::Project { input, .. }
+            | Plan::Filter { input, .. }
+            | Plan::Window { input, .. }
+            | Plan::Aggregate { input, .. }
+            | Plan::Distinct { input }
+            | Plan::TopK { input, .. } => vec![input],
+            Plan::UnionAll { inputs } => inputs.iter_mut().collect(),
+            Plan::Join { left, right, .. } => vec![left, right],
+        }
+    }
+
+    /// The operator's own expressions.
+    pub fn exprs(&self) -> Vec<&Expr> {
+        match self {
+            Plan::Get { .. }
+            | Plan::Constant { .. }
+            | Plan::Distinct { .. }
+            | Plan::UnionAll { .. } => Vec::new(),
+            Plan::Project { columns, .. } => columns.iter().collect(),
+            Plan::Filter { predicate, .. } => vec![predicate],
+            Plan::Window {
+                from_ms, until_ms, ..
+            } => from_ms.iter().chain(until_ms).collect(),
+            Plan::Aggregate {
+                keys, aggregates, ..
+            } => keys
+                .iter()
+                .chain(aggregates.iter().flat_map(Aggregate::exprs))
+                .collect(),
+            Plan::TopK { order, .. } => order.iter().map(|key| &key.expr).collect(),
+            Plan::Join { on, .. } => vec![on],
+        }
+    }
+
+    fn exprs_mut(&mut self) -> Vec<&mut Expr> {
+        match self {
+            Plan::Get { .. }
+            | Plan::Constant { .. }
+            | Plan::Distinct { .. }
+            | Plan::UnionAll { .. } => Vec::new(),
+            Plan::Project { columns, .. } => columns.iter_mut().collect(),
+            Plan::Filter { predicate, .. } => vec![predicate],
+            Plan::Window {
+                from_ms, until_ms, ..
+            } => from_ms.iter_mut().chain(until_ms).collect(),
+            Plan::Aggregate {
+                keys, aggregates, ..
+            } => keys
+                .iter_mut()
+                .chain(aggregates.iter_mut().flat_map(|aggregate| {
+                    aggregate.argument.iter_mut().chain(&mut aggregate.filter)
+                }))
+                .collect(),
+            Plan::TopK { order, .. } => order.iter_mut().map(|key| &mut key.expr).collect(),
+            Plan::Join { on, .. } => vec![on],
+        }
+    }
+
+    /// Calls `visit` with every expression of the plan.
+    pub fn visit_exprs(&self, visit: &mut dyn FnMut(&Expr)) {
+        self.exprs().into_iter().for_each(&mut *visit);
+        for input in self.inputs() {
+            input.visit_exprs(visit);
+        }
+    }
+
+    /// Calls `visit` with every expression of the plan, to change it.
+    pub fn visit_exprs_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
+        self.exprs_mut().into_iter().for_each(&mut *visit);
+        for input in self.inputs_mut() {
+            input.visit_exprs_mut(visit);
+        }
+    }
+
+    /// The catalog's names of the maintained relations that the plan reads, each once; without any it is constant.
+    pub fn reads(&self) -> BTreeSet<Arc<str>> {
+        let mut names = BTreeSet::new();
+        self.collect_reads(&mut names);
+        names
+    }
+
+    fn collect_reads(&self, names: &mut BTreeSet<Arc<str>>) {
+        if let Plan::Get { name, .. } = self {
+            names.insert(name.clone());
+        }
+        self.visit_subqueries(&mut |plan| plan.collect_reads(names));
+        for input in self.inputs() {
+            input.collect_reads(names);
+        }
+    }
+
+    /// The plans inside the operator's own expressions.
+    fn visit_subqueries(&self, visit: &mut dyn FnMut(&Plan)) {
+        fn inside(expr: &Expr, visit: &mut dyn FnMut(&Plan)) {
+            match expr {
+                Expr::Column(_) | Expr::Literal(..) | Expr::Outer { .. } => {}
+                Expr::Call(_, arguments) => {
+                    arguments
+                        .iter()
+                        .for_each(|argument| inside(argument, visit));
+                }
+                Expr::Matches(input, _) | Expr::In(input, _) => inside(input, visit),
+                Expr::Subquery(kind, plan) => {
+                    if let Subquery::Any(_, left) = kind {
+                        inside(left, visit);
+                    }
+                    visit(plan);
+                }
+            }
+        }
+        for expr in self.exprs() {
+            inside(expr, visit);
+        }
+    }
+
+    /// How many columns its rows have.
+    pub fn arity(&self) -> usize {
+        match self {
+            Plan::Get { columns, .. } => columns.len(),
+            Plan::Constant { arity, .. } => *arity,
+            Plan::Project { columns, .. } => columns.len(),
+            Plan::Filter { input, .. }
+            | Plan::Window { input, .. }
+            | Plan::Distinct { input }
+            | Plan::TopK { input, .. } => input.arity(),
+            Plan::Aggregate {
+                keys, aggregates, ..
+            } => keys.len() + aggregates.len(),
+            Plan::UnionAll { inputs } => inputs.first().map_or(0, Plan::arity),
+            Plan::Join { left, right, .. } => left.arity() + right.arity(),
+        }
+    }
+}
+
+impl Aggregate {
+    fn exprs(&self) -> impl Iterator<Item = &Expr> {
+        self.argument.iter().chain(&self.filter)
+    }
+}
+
+impl OrderKey {
+    /// How two rows compare by this key.
+    ///
+    /// # Errors
+    /// The expression's own.
+    pub fn compare(&self, left: &Row, right: &Row) -> Result<Ordering, SqlError> {
+        let (left, right) = (
+            self.expr.evaluate(left.values())?,
+            self.expr.evaluate(right.values())?,
+        );
+        Ok(self.compare_values(&left, &right))
+    }
+
+    /// How two values of this key compare.
+    pub fn compare_values(&self, left: &Value, right: &Value) -> Ordering {
+        let null_is = if self.nulls_first {
+            Ordering::Less
+        } else {
+            Ordering::Greater
+        };
+        match (left, right) {
+            (Value::Null, Value::Null) => Ordering::Equal,
+            (Value::Null, _) => null_is,
+            (_, Value::Null) => null_is.reverse(),
+            _ => {
+                let order = left.sql_cmp(right).unwrap_or(Ordering::Equal);
+                if self.descending {
+                    order.reverse()
+                } else {
+                    order
+                }
+            }
+        }
+    }
+}
+
+impl Query {
+    /// A SELECT's rows as they are shown: each as often as it is there, in order, without the columns that only ORDER BY needed.
+    /// What ORDER BY leaves open is ordered by the whole row, so that equal contents look equal.
+    ///
+    /// # Errors
+    /// An expression of ORDER BY's own.
+    pub fn present(
+        &self,
+        rows: impl IntoIterator<Item = (Row, i64)>,
+    ) -> Result<Vec<Row>, SqlError> {
+        let mut keyed = Vec::new();
+        for (row, count) in rows {
+            let keys = self
+                .order
+                .iter()
+                .map(|key| key.expr.eval(row.values()))
+                .collect::<Result<Vec<Value>, _>>()?;
+            for _ in 1..count {
+                keyed.push((keys.clone(), row.clone()));
+            }
+            if count > 0 {
+                keyed.push((keys, row));
+            }
+        }
+        keyed.sort_by(|(left_keys, left), (right_keys, right)| {
+            self.order
+                .iter()
+                .zip(left_keys.iter().zip(right_keys))
+                .map(|(key, (left, right))| key.compare_values(left, right))
+                .find(|order| order.is_ne())
+                .unwrap_or_else(|| left.cmp(right))
+        });
+        let shown = self.columns.len();
+        Ok(keyed
+            .into_iter()
+            .map(|(_, row)| match row.values().get(..shown) {
+                Some(values) if values.len() < row.values().len() => {
+                    values.iter().cloned().collect()
+                }
+                _ => row,
+            })
+            .collect())
+    }
 }

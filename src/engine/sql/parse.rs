@@ -1,0 +1,731 @@
+//! Text to statements. Queries are sqlparser's work; the statements around them are read here from its tokens, because
+//! Materialize's forms (`SUBSCRIBE`, `TAIL`, `FETCH ... WITH (timeout)`, `SHOW MATERIALIZED VIEWS`) are not in its grammar.
+
+use sqlparser::ast;
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word};
+
+use super::session_parse;
+use super::statement::{
+    CopyFormat, CopyOptions, CreateView, Discard, Name, Source, Statement, Subscribe,
+};
+use super::text::{self, StatementText};
+use crate::engine::error::{SqlError, SqlState};
+
+/// How deep queries and expressions may nest in each other's parentheses; sqlparser's own bound.
+const NESTING_MAX: usize = 50;
+
+static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+
+/// The statements of a text; none for an empty one.
+///
+/// # Errors
+/// 42601 with a position for what is no SQL, 0A000 for SQL that the engine does not speak, 54000 for a text beyond
+/// [`text::STATEMENT_BYTES_MAX`] or [`text::DEPTH_MAX`].
+pub fn parse(sql: &str) -> Result<Vec<Statement>, SqlError> {
+    text::split(sql)?
+        .into_iter()
+        .map(|statement| {
+            let mut cursor = Cursor::new(&statement, sql);
+            let parsed = cursor.statement()?;
+            cursor.end()?;
+            Ok(parsed)
+        })
+        .collect()
+}
+
+/// An expression that stands alone, such as the body of a function that is defined by SQL.
+pub(super) fn expression(sql: &str) -> Result<ast::Expr, SqlError> {
+    let statements = text::split(sql)?;
+    let [statement] = &statements[..] else {
+        return Err(SqlError::new(
+            SqlState::SyntaxError,
+            "expected one expression",
+        ));
+    };
+    let mut cursor = Cursor::new(statement, sql);
+    let parsed = cursor.expression()?;
+    cursor.end()?;
+    Ok(parsed)
+}
+
+/// A place in one statement's tokens.
+pub(super) struct Cursor<'a> {
+    parser: Parser<'a>,
+    /// The statement, as it was written.
+    text: &'a str,
+    /// What the statement is part of, for positions.
+    sql: &'a str,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(statement: &StatementText<'a>, sql: &'a str) -> Self {
+        Cursor {
+            parser: Parser::new(&DIALECT)
+                .with_recursion_limit(NESTING_MAX)
+                .with_tokens_with_locations(statement.tokens.clone()),
+            text: statement.text,
+            sql,
+        }
+    }
+
+    fn statement(&mut self) -> Result<Statement, SqlError> {
+        let first = self.parser.peek_token();
+        let word = match &first.token {
+            Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+            Token::LParen => "SELECT".to_owned(),
+            _ => return Err(self.expected("a keyword at the beginning of a statement")),
+        };
+        match word.as_str() {
+            "SELECT" | "VALUES" | "WITH" | "TABLE" => Ok(Statement::Select(self.query()?)),
+            "SUBSCRIBE" | "TAIL" => Ok(Statement::Subscribe(self.subscribe()?)),
+            _ => {
+                self.parser.next_token();
+                match word.as_str() {
+                    "COPY" => self.copy(),
+                    "INSERT" => self.insert(),
+                    "CREATE" => self.create(),
+                    "DROP" => self.drop_view(),
+                    "EXPLAIN" => self.explain(),
+                    "PREPARE" => self.prepare(),
+                    _ => match session_parse::statement(self, &word)? {
+                        Some(statement) => Ok(statement),
+                        None => Err(self.unknown(&word, first.span.start)),
+                    },
+                }
+            }
+        }
+    }
+
+    fn unknown(&self, word: &str, at: Location) -> SqlError {
+        const KNOWN_ELSEWHERE: [&str; 14] = [
+            "ALTER", "ANALYZE", "CALL", "COMMENT", "DELETE", "DO", "GRANT", "LISTEN", "LOCK",
+            "MERGE", "NOTIFY", "REVOKE", "TRUNCATE", "UPDATE",
+        ];
+        let error = if KNOWN_ELSEWHERE.contains(&word) || word == "MOVE" || word == "VACUUM" {
+            SqlError::unsupported(word)
+        } else {
+            SqlError::new(
+                SqlState::SyntaxError,
+                format!(
+                    "expected a keyword at the beginning of a statement, found \"{}\"",
+                    word.to_lowercase()
+                ),
+            )
+        };
+        text::located(error, self.sql, at)
+    }
+
+    /// A query, to its end.
+    pub(super) fn query(&mut self) -> Result<Box<ast::Query>, SqlError> {
+        self.parser.parse_query().map_err(|error| self.error(error))
+    }
+
+    /// An expression, to its end.
+    pub(super) fn expression(&mut self) -> Result<ast::Expr, SqlError> {
+        self.parser.parse_expr().map_err(|error| self.error(error))
+    }
+
+    fn data_type(&mut self) -> Result<ast::DataType, SqlError> {
+        self.parser
+            .parse_data_type()
+            .map_err(|error| self.error(error))
+    }
+
+    fn is_subscribe(&self) -> bool {
+        self.at_word("SUBSCRIBE") || self.at_word("TAIL")
+    }
+
+    /// A query, or a subscription to one.
+    pub(super) fn source(&mut self) -> Result<Source, SqlError> {
+        if self.is_subscribe() {
+            Ok(Source::Subscribe(self.subscribe()?))
+        } else {
+            Ok(Source::Select(self.query()?))
+        }
+    }
+
+    fn subscribe(&mut self) -> Result<Subscribe, SqlError> {
+        self.parser.next_token();
+        self.word("TO");
+        let query = if self.parser.peek_token_ref().token == Token::LParen {
+            self.parser.next_token();
+            let query = self.query()?;
+            self.token(&Token::RParen)?;
+            query
+        } else {
+            let name = self
+                .parser
+                .parse_object_name(false)
+                .map_err(|error| self.error(error))?;
+            select_all_from(name)
+        };
+        let mut subscribe = Subscribe {
+            query,
+            snapshot: true,
+            progress: false,
+            up_to: None,
+        };
+        loop {
+            if self.word("WITH") {
+                self.subscribe_options(&mut subscribe)?;
+            } else if self.words(&["UP", "TO"]) {
+                subscribe.up_to = Some(self.expression()?);
+            } else if self.words(&["AS", "OF"]) {
+                return Err(SqlError::unsupported("SUBSCRIBE ... AS OF"));
+            } else if self.at_word("ENVELOPE") || self.at_word("WITHIN") {
+                return Err(SqlError::unsupported("SUBSCRIBE ... ENVELOPE"));
+            } else {
+                return Ok(subscribe);
+            }
+        }
+    }
+
+    fn subscribe_options(&mut self, subscribe: &mut Subscribe) -> Result<(), SqlError> {
+        self.token(&Token::LParen)?;
+        loop {
+            let option = if self.word("SNAPSHOT") {
+                &mut subscribe.snapshot
+            } else if self.word("PROGRESS") {
+                &mut subscribe.progress
+            } else {
+                return Err(self.expected("one of PROGRESS or SNAPSHOT"));
+            };
+            *option = self.option_bool()?;
+            if !self.comma() {
+                return self.token(&Token::RParen);
+            }
+        }
+    }
+
+    /// `[= bool]`; nothing means true.
+    fn option_bool(&mut self) -> Result<bool, SqlError> {
+        let said = self.parser.consume_token(&Token::Eq);
+        match &self.parser.peek_token_ref().token {
+            Token::Comma | Token::RParen if !said => return Ok(true),
+            _ => {}
+        }
+        let value = self.literal()?;
+        match value.to_ascii_lowercase().as_str() {
+            "true" | "on" | "1" | "t" | "yes" => Ok(true),
+            "false" | "off" | "0" | "f" | "no" => Ok(false),
+            _ => Err(SqlError::new(
+                SqlState::InvalidParameterValue,
+                format!("cannot use \"{value}\" as boolean"),
+            )),
+        }
+    }
+
+    fn copy(&mut self) -> Result<Statement, SqlError> {
+        if self.parser.consume_token(&Token::LParen) {
+            let source = self.source()?;
+            self.token(&Token::RParen)?;
+            self.keywords(&["TO", "STDOUT"])?;
+            let options = self.copy_options()?;
+            return Ok(Statement::CopyOut { source, options });
+        }
+        let written = self
+            .parser
+            .parse_object_name(false)
+            .map_err(|error| self.error(error))?;
+        let table = name_of(&written)?;
+        let columns = self.column_names()?;
+        if self.word("FROM") {
+            self.keywords(&["STDIN"])?;
+            let options = self.copy_options()?;
+            return Ok(Statement::CopyIn {
+                table,
+                columns,
+                options,
+            });
+        }
+        self.keywords(&["TO", "STDOUT"])?;
+        let query = if columns.is_empty() {
+            select_all_from(written)
+        } else {
+            select_from(columns.into_iter().map(quoted_item).collect(), written)
+        };
+        Ok(Statement::CopyOut {
+            source: Source::Select(query),
+            options: self.copy_options()?,
+        })
+    }
+
+    /// The options of COPY, in today's form `[WITH] (FORMAT csv, ...)` and in the old one, `[WITH] CSV HEADER`.
+    fn copy_options(&mut self) -> Result<CopyOptions, SqlError> {
+        let mut options = CopyOptions::default();
+        self.word("WITH");
+        if self.parser.consume_token(&Token::LParen) {
+            loop {
+                let name = self.identifier()?;
+                self.copy_option(&name, &mut options)?;
+                if !self.comma() {
+                    self.token(&Token::RParen)?;
+                    return Ok(options);
+                }
+            }
+        }
+        while self.parser.peek_token_ref().token != Token::EOF {
+            let name = self.identifier()?;
+            match name.as_str() {
+                "csv" => options.format = CopyFormat::Csv,
+                "binary" => options.format = CopyFormat::Binary,
+                _ => {
+                    self.word("AS");
+                    self.copy_option(&name, &mut options)?;
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    fn copy_option(&mut self, name: &str, options: &mut CopyOptions) -> Result<(), SqlError> {
+        match name {
+            "format" => {
+                let format = self.literal()?;
+                options.format = match format.to_ascii_lowercase().as_str() {
+                    "text" => CopyFormat::Text,
+                    "csv" => CopyFormat::Csv,
+                    "binary" => CopyFormat::Binary,
+                    _ => {
+                        return Err(SqlError::new(
+                            SqlState::InvalidParameterValue,
+                            format!("unknown FORMAT: {format}"),
+                        ));
+                    }
+                };
+            }
+            "delimiter" => options.delimiter = Some(self.one_byte("DELIMITER")?),
+            "quote" => options.quote = Some(self.one_byte("QUOTE")?),
+            "escape" => options.escape = Some(self.one_byte("ESCAPE")?),
+            "null" => options.null = Some(self.literal()?),
+            "header" => {
+                options.header = match self.parser.peek_token_ref().token {
+                    Token::Comma | Token::RParen | Token::EOF => true,
+                    _ => self.option_bool()?,
+                }
+            }
+            "encoding" => {
+                let encoding = self.literal()?;
+                if !matches!(
+                    encoding.to_ascii_lowercase().as_str(),
+                    "utf8" | "utf-8" | "unicode"
+                ) {
+                    return Err(SqlError::unsupported(format_args!(
+                        "COPY with ENCODING {encoding}"
+                    )));
+                }
+            }
+            other => {
+                return Err(SqlError::new(
+                    SqlState::SyntaxError,
+                    format!("option \"{other}\" not recognized"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn one_byte(&mut self, option: &str) -> Result<u8, SqlError> {
+        let text = self.literal()?;
+        match text.as_bytes() {
+            [byte] if !matches!(byte, b'\n' | b'\r') => Ok(*byte),
+            _ => Err(SqlError::new(
+                SqlState::InvalidParameterValue,
+                format!("COPY {option} must be a single one-byte character"),
+            )),
+        }
+    }
+
+    fn insert(&mut self) -> Result<Statement, SqlError> {
+        self.keywords(&["INTO"])?;
+        let table = self.name()?;
+        let columns = self.column_names()?;
+        if self.at_word("DEFAULT") || self.at_word("OVERRIDING") {
+            return Err(SqlError::unsupported("INSERT without values"));
+        }
+        let source = self.query()?;
+        if self.at_word("RETURNING") {
+            return Err(SqlError::unsupported("INSERT ... RETURNING"));
+        }
+        if self.at_word("ON") {
+            return Err(SqlError::unsupported("INSERT ... ON CONFLICT"));
+        }
+        Ok(Statement::Insert {
+            table,
+            columns,
+            source,
+        })
+    }
+
+    fn create(&mut self) -> Result<Statement, SqlError> {
+        if self.words(&["OR", "REPLACE"]) {
+            return Err(SqlError::unsupported("CREATE OR REPLACE"));
+        }
+        let materialized = self.word("MATERIALIZED");
+        if !self.word("VIEW") {
+            let what = self.literal().unwrap_or_default().to_uppercase();
+            return Err(SqlError::unsupported(format_args!("CREATE {what}")));
+        }
+        let if_not_exists = self.words(&["IF", "NOT", "EXISTS"]);
+        let name = self.name()?;
+        let columns = self.column_names()?;
+        if self.at_word("WITH") || self.at_word("IN") {
+            return Err(SqlError::unsupported("CREATE VIEW with options"));
+        }
+        self.keywords(&["AS"])?;
+        let query = self.query()?;
+        Ok(Statement::CreateView(CreateView {
+            name,
+            columns,
+            if_not_exists,
+            materialized,
+            query,
+            sql: self.text.to_owned(),
+        }))
+    }
+
+    fn drop_view(&mut self) -> Result<Statement, SqlError> {
+        self.word("MATERIALIZED");
+        if !self.word("VIEW") {
+            let what = self.literal().unwrap_or_default().to_uppercase();
+            return Err(SqlError::unsupported(format_args!("DROP {what}")));
+        }
+        let if_exists = self.words(&["IF", "EXISTS"]);
+        let mut names = vec![self.name()?];
+        while self.comma() {
+            names.push(self.name()?);
+        }
+        let cascade = self.word("CASCADE");
+        if !cascade {
+            self.word("RESTRICT");
+        }
+        Ok(Statement::DropView {
+            names,
+            if_exists,
+            cascade,
+        })
+    }
+
+    fn explain(&mut self) -> Result<Statement, SqlError> {
+        if self.at_word("ANALYZE") {
+            return Err(SqlError::unsupported("EXPLAIN ANALYZE"));
+        }
+        if self.parser.consume_token(&Token::LParen) {
+            return Err(SqlError::unsupported("EXPLAIN with options"));
+        }
+        self.word("VERBOSE");
+        if self.word("PLAN") {
+            self.keywords(&["FOR"])?;
+        }
+        Ok(Statement::Explain(self.source()?))
+    }
+
+    fn prepare(&mut self) -> Result<Statement, SqlError> {
+        let name = self.identifier()?;
+        let mut parameters = Vec::new();
+        if self.parser.consume_token(&Token::LParen) {
+            loop {
+                parameters.push(self.data_type()?);
+                if !self.comma() {
+                    self.token(&Token::RParen)?;
+                    break;
+                }
+            }
+        }
+        self.keywords(&["AS"])?;
+        if self.at_word("PREPARE") || self.at_word("EXPLAIN") {
+            return Err(SqlError::unsupported("PREPARE of such a statement"));
+        }
+        Ok(Statement::Prepare {
+            name,
+            parameters,
+            statement: Box::new(self.statement()?),
+        })
+    }
+
+    /// `(a, b, ...)`, or nothing.
+    fn column_names(&mut self) -> Result<Vec<String>, SqlError> {
+        // `INSERT INTO t (VALUES ...)` and `(SELECT ...)` open a query there.
+        let [open, next] = self.parser.peek_tokens::<2>();
+        let is_query = matches!(&next, Token::Word(word) if word.quote_style.is_none()
+            && matches!(word.value.to_ascii_uppercase().as_str(), "SELECT" | "VALUES" | "WITH"));
+        if open != Token::LParen || is_query {
+            return Ok(Vec::new());
+        }
+        self.token(&Token::LParen)?;
+        let mut names = vec![self.identifier()?];
+        while self.comma() {
+            names.push(self.identifier()?);
+        }
+        self.token(&Token::RParen)?;
+        Ok(names)
+    }
+
+    /// A name, perhaps with a schema and a database.
+    pub(super) fn name(&mut self) -> Result<Name, SqlError> {
+        let name = self
+            .parser
+            .parse_object_name(false)
+            .map_err(|error| self.error(error))?;
+        name_of(&name)
+    }
+
+    /// One identifier, folded.
+    pub(super) fn identifier(&mut self) -> Result<String, SqlError> {
+        match self.parser.peek_token().token {
+            Token::Word(word) => {
+                self.parser.next_token();
+                Ok(fold_word(&word))
+            }
+            _ => Err(self.expected("identifier")),
+        }
+    }
+
+    /// A number, a string or a word, as text.
+    pub(super) fn literal(&mut self) -> Result<String, SqlError> {
+        let sign = if self.parser.consume_token(&Token::Minus) {
+            "-"
+        } else {
+            ""
+        };
+        let token = self.parser.next_token();
+        match token.token {
+            Token::Number(text, _) => Ok(format!("{sign}{text}")),
+            Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)
+                if sign.is_empty() =>
+            {
+                Ok(text)
+            }
+            Token::Word(word) if sign.is_empty() => Ok(fold_word(&word)),
+            _ => {
+                self.parser.prev_token();
+                Err(self.expected("a value"))
+            }
+        }
+    }
+
+    /// Takes a number when it is next.
+    pub(super) fn number(&mut self) -> Result<Option<String>, SqlError> {
+        match self.parser.peek_token_ref().token {
+            Token::Number(..) | Token::Minus => self.literal().map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes the word when it is next.
+    pub(super) fn word(&mut self, expected: &str) -> bool {
+        let found = self.at_word(expected);
+        if found {
+            self.parser.next_token();
+        }
+        found
+    }
+
+    /// The word is next.
+    pub(super) fn at_word(&self, expected: &str) -> bool {
+        is_word(self.parser.peek_token_ref(), expected)
+    }
+
+    /// Takes the words when they are next.
+    pub(super) fn words(&mut self, expected: &[&str]) -> bool {
+        let found = expected
+            .iter()
+            .enumerate()
+            .all(|(at, word)| is_word(self.parser.peek_nth_token_ref(at), word));
+        if found {
+            for _ in expected {
+                self.parser.next_token();
+            }
+        }
+        found
+    }
+
+    /// Takes the words, which must come.
+    pub(super) fn keywords(&mut self, expected: &[&str]) -> Result<(), SqlError> {
+        expected.iter().try_for_each(|word| {
+            if self.word(word) {
+                Ok(())
+            } else {
+                Err(self.expected(word))
+            }
+        })
+    }
+
+    /// Takes the token, which must come.
+    pub(super) fn token(&mut self, expected: &Token) -> Result<(), SqlError> {
+        if self.parser.consume_token(expected) {
+            Ok(())
+        } else {
+            Err(self.expected(&expected.to_string()))
+        }
+    }
+
+    /// Takes the token when it is next.
+    pub(super) fn has_token(&mut self, expected: &Token) -> bool {
+        self.parser.consume_token(expected)
+    }
+
+    /// Takes a comma when it is next.
+    pub(super) fn comma(&mut self) -> bool {
+        self.parser.consume_token(&Token::Comma)
+    }
+
+    /// Nothing is left.
+    pub(super) fn at_end(&self) -> bool {
+        self.parser.peek_token_ref().token == Token::EOF
+    }
+
+    fn end(&mut self) -> Result<(), SqlError> {
+        if self.at_end() {
+            Ok(())
+        } else {
+            Err(self.expected("end of statement"))
+        }
+    }
+
+    /// The error that something else was expected where the cursor stands.
+    pub(super) fn expected(&self, what: &str) -> SqlError {
+        let found = self.parser.peek_token_ref();
+        let error = SqlError::new(
+            SqlState::SyntaxError,
+            match &found.token {
+                Token::EOF => format!("expected {what}, found end of statement"),
+                token => format!("expected {what}, found \"{token}\""),
+            },
+        );
+        match found.token {
+            Token::EOF => error.at(self.sql.chars().count() + 1),
+            _ => text::located(error, self.sql, found.span.start),
+        }
+    }
+
+    fn error(&self, error: ParserError) -> SqlError {
+        match error {
+            ParserError::RecursionLimitExceeded => SqlError::new(
+                SqlState::ProgramLimitExceeded,
+                format!("statement is nested more than {NESTING_MAX} levels deep"),
+            ),
+            ParserError::ParserError(message) | ParserError::TokenizerError(message) => {
+                let (message, location) = split_location(&message);
+                let error = SqlError::new(SqlState::SyntaxError, text::lower_first(message));
+                match location {
+                    Some(location) => text::located(error, self.sql, location),
+                    None => error,
+                }
+            }
+        }
+    }
+}
+
+/// Takes ` at Line: 1, Column: 8` off the end of sqlparser's messages.
+fn split_location(message: &str) -> (&str, Option<Location>) {
+    let parsed = message.rsplit_once(" at Line: ").and_then(|(head, tail)| {
+        let (line, column) = tail.split_once(", Column: ")?;
+        let location = Location::new(line.parse().ok()?, column.trim().parse().ok()?);
+        Some((head, location))
+    });
+    match parsed {
+        Some((head, location)) => (head, Some(location)),
+        None => (message, None),
+    }
+}
+
+fn is_word(token: &TokenWithSpan, expected: &str) -> bool {
+    matches!(&token.token, Token::Word(word)
+        if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected))
+}
+
+fn fold_word(word: &Word) -> String {
+    fold(&word.value, word.quote_style)
+}
+
+/// Folds an identifier as Postgres does: lower case unless quoted.
+pub(super) fn fold(value: &str, quote: Option<char>) -> String {
+    if quote.is_some() {
+        value.to_owned()
+    } else {
+        value.to_lowercase()
+    }
+}
+
+/// The name that a syntax tree holds.
+pub(super) fn name_of(name: &ast::ObjectName) -> Result<Name, SqlError> {
+    let parts = name
+        .0
+        .iter()
+        .map(|part| {
+            part.as_ident()
+                .map(|ident| fold(&ident.value, ident.quote_style))
+        })
+        .collect::<Option<Vec<String>>>();
+    match parts.as_deref() {
+        Some([name]) => Ok(Name::bare(name)),
+        Some([schema, name]) => Ok(Name {
+            schema: Some(schema.clone()),
+            name: name.clone(),
+        }),
+        Some([database, schema, name]) => {
+            if database != super::DATABASE {
+                return Err(SqlError::new(
+                    SqlState::UndefinedObject,
+                    format!("unknown database '{database}'"),
+                ));
+            }
+            Ok(Name {
+                schema: Some(schema.clone()),
+                name: name.clone(),
+            })
+        }
+        _ => Err(SqlError::new(
+            SqlState::SyntaxError,
+            format!("improper qualified name: {name}"),
+        )),
+    }
+}
+
+fn select_all_from(name: ast::ObjectName) -> Box<ast::Query> {
+    let all = ast::SelectItem::Wildcard(ast::WildcardAdditionalOptions::default());
+    select_from(vec![all], name)
+}
+
+fn quoted_item(column: String) -> ast::SelectItem {
+    ast::SelectItem::UnnamedExpr(ast::Expr::Identifier(ast::Ident::with_quote('"', column)))
+}
+
+/// The query `SELECT items FROM name`.
+fn select_from(items: Vec<ast::SelectItem>, name: ast::ObjectName) -> Box<ast::Query> {
+    let mut parser = Parser::new(&DIALECT);
+    parser = parser.with_tokens(vec![
+        Token::make_keyword("SELECT"),
+        Token::make_word("x", Some('"')),
+        Token::make_keyword("FROM"),
+        Token::make_word("x", Some('"')),
+    ]);
+    let mut query = parser
+        .parse_query()
+        .expect("a query of four fixed tokens parses");
+    if let ast::SetExpr::Select(select) = query.body.as_mut() {
+        select.projection = items;
+        if let Some(ast::TableFactor::Table { name: slot, .. }) =
+            select.from.first_mut().map(|table| &mut table.relation)
+        {
+            *slot = name;
+        }
+    }
+    query
+}
+
+/// What `DISCARD` throws away.
+pub(super) fn discard(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
+    if cursor.word("ALL") {
+        return Ok(Statement::Discard(Discard::All));
+    }
+    for word in ["PLANS", "SEQUENCES", "TEMP", "TEMPORARY"] {
+        if cursor.word(word) {
+            return Ok(Statement::Discard(Discard::Nothing));
+        }
+    }
+    Err(cursor.expected("ALL, PLANS, SEQUENCES or TEMP"))
+}
