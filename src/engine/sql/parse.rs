@@ -612,6 +612,9 @@ impl<'a> Cursor<'a> {
                 let error = SqlError::new(SqlState::SyntaxError, text::lower_first(message));
                 match location {
                     Some(location) => text::located(error, self.sql, location),
+                    None if message.ends_with("found: EOF") => {
+                        error.at(self.sql.chars().count() + 1)
+                    }
                     None => error,
                 }
             }

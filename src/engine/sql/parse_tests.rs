@@ -207,12 +207,7 @@ fn what_is_no_statement_says_why_and_where() {
             "expected a keyword at the beginning of a statement, found \"selec\"",
             Some(1),
         ),
-        (
-            "SUBSCRIBE",
-            "42601",
-            "",
-            None,
-        ),
+        ("SUBSCRIBE", "42601", "", None),
         (
             "SUBSCRIBE top10 WITH (NOSUCH)",
             "42601",
