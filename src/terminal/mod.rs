@@ -3,7 +3,17 @@
 //! Rendering is pure (state, size and clock in, lines of styled cells out); the thin shells that write to a terminal stand
 //! beside it. It knows `core`, and not where its frames come from.
 
+mod chart;
+mod counter;
+mod feed;
+pub mod layout;
+pub mod line;
+pub mod live;
 pub mod log;
+pub mod pace;
+mod ranking;
+pub mod table;
+pub mod text;
 
 use std::io::Write;
 

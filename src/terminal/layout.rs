@@ -1,0 +1,232 @@
+//! Which form suits a view, and the screen around it: a title, then the body.
+//!
+//! The form follows from the columns alone, so that a query of one's own that looks like a top 10 is shown as one.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::line::{Ink, Line};
+use super::live::{Link, Live, Mark};
+use super::text::{self, Align};
+use super::{chart, counter, feed, ranking, table};
+use crate::core::frame::{Column, Row};
+
+/// Below this many lines a blank one under the title would cost a row of the view.
+const ROWS_FOR_A_BLANK_LINE: usize = 8;
+
+/// The form that suits a view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One number.
+    Counter,
+    /// Names, each with a number: bars.
+    Ranking,
+    /// Minutes and what happened in them: a chart.
+    Minutes,
+    /// Changes, newest first.
+    Feed,
+    /// Anything else.
+    Table,
+}
+
+/// The size of the terminal, or of the part that may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Its width.
+    pub columns: usize,
+    /// Its height, in lines.
+    pub rows: usize,
+}
+
+/// What a body is drawn from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Body<'a> {
+    pub(super) live: &'a Live,
+    /// The view's rows, in its order.
+    pub(super) rows: &'a [Row],
+    pub(super) size: Size,
+    pub(super) now: Duration,
+}
+
+impl Layout {
+    /// The form that suits these columns.
+    pub fn of(columns: &[Column]) -> Self {
+        let named = |name: &str| columns.iter().any(|column| column.name == name);
+        match columns {
+            [only] if is_integer(only) => Layout::Counter,
+            [minute, edits, by_bots]
+                if minute.name == "minute"
+                    && edits.name == "edits"
+                    && by_bots.name == "by_bots" =>
+            {
+                Layout::Minutes
+            }
+            [names @ .., last]
+                if !names.is_empty()
+                    && is_integer(last)
+                    && names.iter().all(|column| column.ty == "text") =>
+            {
+                Layout::Ranking
+            }
+            _ if ["dt", "wiki", "title", "user", "type"]
+                .into_iter()
+                .all(named) =>
+            {
+                Layout::Feed
+            }
+            _ => Layout::Table,
+        }
+    }
+
+    /// What makes a row the same row before and after a change, as COPY text.
+    pub(super) fn key(self, row: &Row) -> &[u8] {
+        let text = row.as_copy_text();
+        match (self, text.iter().rposition(|byte| *byte == b'\t')) {
+            (Layout::Ranking, Some(end)) => &text[..end],
+            (Layout::Counter, _) => &[],
+            _ => text,
+        }
+    }
+
+    /// The number that a row carries, in the forms that have one.
+    pub(super) fn number(self, row: &Row) -> Option<i64> {
+        match self {
+            Layout::Counter | Layout::Ranking => row.columns().last()??.parse().ok(),
+            Layout::Minutes | Layout::Feed | Layout::Table => None,
+        }
+    }
+}
+
+pub(super) fn is_integer(column: &Column) -> bool {
+    matches!(column.ty.as_str(), "bigint" | "integer" | "smallint")
+}
+
+/// A mark, as it stands before what changed.
+pub(super) fn marked(line: Line, mark: Option<Mark>) -> Line {
+    let (ink, sign) = match mark {
+        None => (Ink::Plain, " "),
+        Some(Mark::Came) => (Ink::Grew, "•"),
+        Some(Mark::Grew) => (Ink::Grew, "▲"),
+        Some(Mark::Fell) => (Ink::Fell, "▼"),
+    };
+    line.cell(ink, sign, 1, Align::Left)
+}
+
+/// The ink of what changed.
+pub(super) fn mark_ink(mark: Option<Mark>, otherwise: Ink) -> Ink {
+    match mark {
+        None => otherwise,
+        Some(Mark::Came | Mark::Grew) => Ink::Grew,
+        Some(Mark::Fell) => Ink::Fell,
+    }
+}
+
+/// A row's columns as text; NULL is empty.
+pub(super) fn cells(row: &Row) -> Vec<Cow<'_, str>> {
+    row.columns().map(Option::unwrap_or_default).collect()
+}
+
+/// The last line of a body that does not show everything.
+pub(super) fn more(hidden: usize, columns: usize) -> Line {
+    let number = text::grouped(&hidden.to_string()).unwrap_or_default();
+    Line::new().text(Ink::Quiet, &format!("… and {number} more"), columns)
+}
+
+/// Draws the whole screen: at most `size.rows` lines, none wider than `size.columns`.
+///
+/// `rows` are the view's rows in its order.
+pub fn draw(live: &Live, rows: &[Row], size: Size, now: Duration) -> Vec<Line> {
+    let mut lines = vec![title(live, size.columns, now)];
+    if size.rows >= ROWS_FOR_A_BLANK_LINE {
+        lines.push(Line::new());
+    }
+    let left = Size {
+        columns: size.columns,
+        rows: size.rows.saturating_sub(lines.len()),
+    };
+    let body = Body {
+        live,
+        rows,
+        size: left,
+        now,
+    };
+    if left.rows > 0 {
+        lines.extend(draw_body(body));
+    }
+    lines.truncate(size.rows.max(1));
+    lines
+}
+
+fn draw_body(body: Body<'_>) -> Vec<Line> {
+    if body.rows.is_empty() {
+        let words = if body.live.has_snapshot() {
+            "no rows yet"
+        } else {
+            ""
+        };
+        return vec![Line::new().text(Ink::Quiet, words, body.size.columns)];
+    }
+    match body.live.layout {
+        Layout::Counter => counter::draw(body),
+        Layout::Ranking => ranking::draw(body),
+        Layout::Minutes => chart::draw(body),
+        Layout::Feed => feed::draw(body),
+        Layout::Table => table::draw(body),
+    }
+}
+
+/// The view, how fast it changes or what is wrong, and the engine's time.
+fn title(live: &Live, columns: usize, now: Duration) -> Line {
+    let clock = live.timestamp_ms.map(clock).unwrap_or_default();
+    let (ink, status) = status(live, now);
+    // The time goes first when there is little room, then the status is cut, then the name.
+    let name_width = text::width(&text::cut(&live.title, columns));
+    let clock_width = if columns >= name_width + clock.len() + 4 {
+        clock.len()
+    } else {
+        0
+    };
+    let line = Line::new().text(Ink::Strong, &live.title, columns);
+    let room = columns - line.width() - clock_width;
+    if room < 4 {
+        return line;
+    }
+    line.gap(2).cell(ink, &status, room - 2, Align::Left).cell(
+        Ink::Quiet,
+        &clock,
+        clock_width,
+        Align::Right,
+    )
+}
+
+fn status(live: &Live, now: Duration) -> (Ink, String) {
+    match &live.link {
+        Link::Connecting => (Ink::Quiet, "connecting".into()),
+        Link::Lost { reason, retry_at } => {
+            let wait = retry_at.saturating_sub(now).as_secs_f64().ceil();
+            let when = if wait > 0.0 {
+                format!("in {wait} s")
+            } else {
+                "now".into()
+            };
+            (Ink::Warning, format!("reconnecting {when}: {reason}"))
+        }
+        Link::Connected => {
+            let unit = if live.layout == Layout::Counter {
+                "more"
+            } else {
+                "updates"
+            };
+            let rate = live.pace.rate(now);
+            let words = rate.map(|rate| format!("{rate:.1} {unit} a second"));
+            (Ink::Quiet, words.unwrap_or_default())
+        }
+    }
+}
+
+/// The time of day in UTC; engines' times of day mean the same everywhere.
+fn clock(timestamp_ms: u64) -> String {
+    let seconds = timestamp_ms / 1_000 % 86_400;
+    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+    format!("{hours:02}:{minutes:02}:{:02} UTC", seconds % 60)
+}
