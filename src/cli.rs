@@ -5,11 +5,12 @@
 
 mod values;
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{ingest, init_views, serve, tail};
 use crate::terminal::log::LogFormat;
@@ -111,6 +112,23 @@ pub enum Command {
     /// Print the manual, as troff
     #[command(before_help = "Example:\n  wikitop man > /usr/local/share/man/man1/wikitop.1")]
     Man,
+}
+
+/// The completion script for a shell.
+pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "wikitop", &mut script);
+    script
+}
+
+/// The manual, as troff.
+///
+/// # Errors
+/// None that memory can cause.
+pub fn manual() -> io::Result<Vec<u8>> {
+    let mut manual = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut manual)?;
+    Ok(manual)
 }
 
 /// The engine to talk to, where it is not the one inside.
@@ -361,7 +379,6 @@ impl From<InitViewsArgs> for init_views::Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {

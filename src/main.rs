@@ -1,11 +1,11 @@
 //! The `wikitop` executable: parse, runtime, dispatch, exit code.
 
-use std::io;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
-use wikitop::cli::{Cli, Command};
-use wikitop::commands::{failure, signals::Signals};
+use clap::Parser;
+use wikitop::cli::{self, Cli, Command};
+use wikitop::commands::signals::Signals;
+use wikitop::commands::{self, failure, output};
 use wikitop::terminal::log;
 
 fn main() -> ExitCode {
@@ -25,11 +25,10 @@ fn main() -> ExitCode {
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     let signals = Signals::listen()?;
     match command {
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "wikitop", &mut io::stdout());
-        }
-        Command::Man => clap_mangen::Man::new(Cli::command()).render(&mut io::stdout())?,
-        Command::Serve(_) | Command::Tail(_) | Command::Ingest(_) | Command::InitViews(_) => {
+        Command::Tail(args) => commands::tail::run(args.into(), signals.shutdown()).await?,
+        Command::Completions { shell } => output::print(&cli::completions(shell))?,
+        Command::Man => output::print(&cli::manual()?)?,
+        Command::Serve(_) | Command::Ingest(_) | Command::InitViews(_) => {
             anyhow::bail!("this command is not part of this build")
         }
     }

@@ -4,9 +4,11 @@
 //! future that resolves when the process is asked to end; what a failure means for the caller of the process is a
 //! [`failure::Failure`] in the error.
 
+pub mod engine;
 pub mod failure;
 pub mod ingest;
 pub mod init_views;
+pub mod output;
 pub mod serve;
 pub mod service;
 pub mod signals;

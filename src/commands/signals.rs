@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::terminal;
+use crate::terminal::screen;
 
 /// What POSIX shells add to a signal's number to make an exit code.
 const EXIT_BY_SIGNAL: i32 = 128;
@@ -58,7 +58,7 @@ impl Signals {
             .first
             .compare_exchange(0, first, Ordering::Relaxed, Ordering::Relaxed);
         if asked.is_err() && kind == SignalKind::interrupt() {
-            terminal::show_cursor();
+            screen::restore();
             process::exit(EXIT_BY_SIGNAL + number);
         }
         self.asked.cancel();

@@ -1,6 +1,22 @@
 //! `wikitop tail`: a view or a query, followed in a terminal or into a pipe.
 
+mod follow;
+mod live;
+mod pipe;
+
 use std::time::Duration;
+
+use console::Term;
+
+use self::follow::Follow;
+use super::engine;
+use super::failure::{Exit, Failure};
+use super::output;
+use crate::core::address::Address;
+use crate::core::subscription::Target;
+use crate::core::{catalog, connection, relations};
+pub use crate::terminal::lines::Format;
+use crate::terminal::text;
 
 /// What `tail` was told.
 #[derive(Debug, Clone)]
@@ -25,15 +41,99 @@ pub struct Config {
     pub max_frames: Option<u64>,
 }
 
-/// How updates are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// One frame a line, as the page receives it.
-    Json,
-    /// One update a line: time, diff, columns.
-    Csv,
-    /// One update a line in COPY text form: time, diff, columns.
-    Copy,
-    /// A table for people.
-    Table,
+/// Runs until it is told to end, or has shown what it was asked for.
+///
+/// # Errors
+/// No engine, or one that does not know or does not allow what is to be followed.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+    let address = engine::address(config.materialize.as_deref())?;
+    let Some(text) = &config.target else {
+        return list(&address).await;
+    };
+    let target = target(text);
+    let is_term = Term::stdout().is_term();
+    let format = config.format.unwrap_or(match is_term {
+        true => Format::Table,
+        false => Format::Json,
+    });
+    if config.no_snapshot && format == Format::Table {
+        let failure = Failure::new(Exit::Usage, anyhow::anyhow!("a table is always whole"));
+        return Err(failure
+            .hint("Give --format json, csv or copy beside --no-snapshot.")
+            .into());
+    }
+    let follow = Follow::new(address, target, shutdown, config.run_for);
+    if format == Format::Table && is_term && !config.snapshot_only {
+        live::run(&config, follow).await
+    } else {
+        pipe::run(&config, format, follow).await
+    }
+}
+
+/// A query begins with a word that begins queries; everything else is a name.
+fn target(text: &str) -> Target {
+    let text = text.trim();
+    let word: String = text
+        .chars()
+        .take_while(|letter| letter.is_ascii_alphabetic())
+        .collect();
+    let is_longer = word.len() < text.len();
+    let begins = ["select", "with", "values", "table"]
+        .iter()
+        .any(|keyword| word.eq_ignore_ascii_case(keyword));
+    if (begins && is_longer && text.contains(char::is_whitespace)) || text.starts_with('(') {
+        Target::Query(text.into())
+    } else {
+        Target::View(text.into())
+    }
+}
+
+/// Prints what can be tailed.
+async fn list(address: &Address) -> anyhow::Result<()> {
+    let connection = connection::connect(address).await.map_err(Failure::from)?;
+    let names = relations::list(&connection).await?;
+    let widest = names
+        .iter()
+        .map(|name| text::width(name))
+        .max()
+        .unwrap_or(0);
+    let mut out = String::new();
+    for name in &names {
+        let name = text::fit(name, widest, text::Align::Left);
+        let summary = catalog::find(name.trim_end()).map_or("", |view| view.summary);
+        out.push_str(format!("{name}  {summary}").trim_end());
+        out.push('\n');
+    }
+    if names.is_empty() {
+        eprintln!("note: there are no views yet; `wikitop init-views` creates them");
+    }
+    Ok(output::print(out.as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_told_from_a_name() {
+        for query in [
+            "SELECT 1",
+            " select\n* from t",
+            "(SELECT 1)",
+            "WITH a AS (SELECT 1) TABLE a",
+            "TABLE top10",
+        ] {
+            assert_eq!(target(query), Target::Query(query.trim().into()), "{query}");
+        }
+        for name in [
+            "top10",
+            "selections",
+            "table",
+            "with_things",
+            " top10 ",
+            "my view",
+        ] {
+            assert_eq!(target(name), Target::View(name.trim().into()), "{name}");
+        }
+    }
 }

@@ -61,6 +61,37 @@ pub struct Frame {
     pub inserted: Vec<Row>,
 }
 
+impl Frame {
+    /// Several frames as one, of the last one's time: what came and went in between is not in it.
+    pub fn net<'a>(frames: impl IntoIterator<Item = &'a Frame>) -> Frame {
+        let mut changes: BTreeMap<&'a Row, i64> = BTreeMap::new();
+        let mut net = Frame {
+            timestamp_ms: 0,
+            deleted: Vec::new(),
+            inserted: Vec::new(),
+        };
+        for frame in frames {
+            net.timestamp_ms = frame.timestamp_ms;
+            for row in &frame.deleted {
+                *changes.entry(row).or_default() -= 1;
+            }
+            for row in &frame.inserted {
+                *changes.entry(row).or_default() += 1;
+            }
+        }
+        for (row, times) in changes {
+            let side = if times < 0 {
+                &mut net.deleted
+            } else {
+                &mut net.inserted
+            };
+            let times = usize::try_from(times.unsigned_abs()).unwrap_or(usize::MAX);
+            side.extend(std::iter::repeat_n(row.clone(), times));
+        }
+        net
+    }
+}
+
 /// What a view holds: the sum of its frames.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
@@ -68,4 +99,33 @@ pub struct State {
     pub timestamp_ms: u64,
     /// The rows and how often each is there.
     pub rows: Arc<BTreeMap<Row, NonZeroU64>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(texts: &[&'static str]) -> Vec<Row> {
+        let row = |text: &&'static str| Row::from_copy_text(Bytes::from_static(text.as_bytes()));
+        texts.iter().map(|text| row(text).unwrap()).collect()
+    }
+
+    fn frame(timestamp_ms: u64, deleted: &[&'static str], inserted: &[&'static str]) -> Frame {
+        Frame {
+            timestamp_ms,
+            deleted: rows(deleted),
+            inserted: rows(inserted),
+        }
+    }
+
+    #[test]
+    fn the_net_of_frames_is_what_is_left_of_them() {
+        let frames = [
+            frame(1, &["a\t1"], &["a\t2", "twice", "twice"]),
+            frame(2, &["a\t2"], &["a\t3"]),
+            frame(5, &["twice", "gone"], &["a\t1"]),
+        ];
+        let net = Frame::net(&frames);
+        assert_eq!(net, frame(5, &["gone"], &["a\t3", "twice"]));
+    }
 }

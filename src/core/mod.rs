@@ -14,6 +14,7 @@ pub mod dialect;
 pub mod frame;
 pub mod json;
 pub mod reducer;
+pub mod relations;
 pub mod schema;
 pub mod subscription;
 pub mod update;

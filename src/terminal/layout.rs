@@ -89,7 +89,7 @@ impl Layout {
     }
 
     /// The number that a row carries, in the forms that have one.
-    pub(super) fn number(self, row: &Row) -> Option<i64> {
+    pub fn number(self, row: &Row) -> Option<i64> {
         match self {
             Layout::Counter | Layout::Ranking => row.columns().last()??.parse().ok(),
             Layout::Minutes | Layout::Feed | Layout::Table => None,

@@ -6,22 +6,14 @@
 mod chart;
 mod counter;
 mod feed;
+mod keyboard;
 pub mod layout;
 pub mod line;
+pub mod lines;
 pub mod live;
 pub mod log;
 pub mod pace;
 mod ranking;
+pub mod screen;
 pub mod table;
 pub mod text;
-
-use std::io::Write;
-
-/// Makes the terminal's cursor visible, if stdout is a terminal; harmless where it is visible.
-pub fn show_cursor() {
-    let term = console::Term::stdout();
-    if term.is_term() {
-        let _ = term.show_cursor();
-        let _ = std::io::stdout().flush();
-    }
-}

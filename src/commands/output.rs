@@ -1,0 +1,22 @@
+//! What a command prints on stdout and is done with.
+
+use std::io::{self, ErrorKind, Write};
+
+/// Prints; that the reader has gone is its own affair, and no error.
+///
+/// # Errors
+/// Anything else, such as a disk that is full.
+pub fn print(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if is_closed(&error) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// The pipe has no reader any more, or the terminal was closed.
+pub fn is_closed(error: &io::Error) -> bool {
+    // A terminal that hung up answers with EIO, which the standard library has no name for.
+    const EIO: i32 = 5;
+    error.kind() == ErrorKind::BrokenPipe || error.raw_os_error() == Some(EIO)
+}

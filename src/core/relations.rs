@@ -1,0 +1,103 @@
+//! What an engine has that can be followed, and which of it somebody may have meant.
+
+use tokio_postgres::SimpleQueryMessage;
+
+use super::catalog::{self, KNOWN_VIEWS};
+use super::connection::Connection;
+use super::dialect::Dialect;
+
+/// The names of everything that can be followed: the known views first, in their order, then the user's own.
+///
+/// # Errors
+/// The connection is lost.
+pub async fn list(connection: &Connection) -> Result<Vec<String>, tokio_postgres::Error> {
+    let questions: &[&str] = match connection.dialect {
+        Dialect::Embedded => &["SHOW VIEWS"],
+        Dialect::Tail => &["SHOW VIEWS", "SHOW SOURCES"],
+        Dialect::Subscribe => &[
+            "SHOW MATERIALIZED VIEWS",
+            "SHOW VIEWS",
+            "SHOW TABLES",
+            "SHOW SOURCES",
+        ],
+    };
+    let mut names = Vec::new();
+    for question in questions {
+        for message in connection.client.simple_query(question).await? {
+            // Every SHOW begins with the name; what follows differs between engines.
+            if let SimpleQueryMessage::Row(row) = message {
+                names.extend(row.get(0).map(String::from));
+            }
+        }
+    }
+    names.sort_by_key(|name| {
+        let known = KNOWN_VIEWS.iter().position(|view| view.name == name);
+        (known.unwrap_or(usize::MAX), name.clone())
+    });
+    names.dedup();
+    Ok(names)
+}
+
+/// The names that somebody who wrote `wanted` may have meant, the likeliest first, at most three.
+pub fn closest<'a>(wanted: &str, names: &'a [String]) -> Vec<&'a str> {
+    let wanted = catalog::canonical(wanted).to_lowercase();
+    // A slip of one letter in three is still a slip.
+    let slips_max = (wanted.chars().count() / 3).max(1);
+    let mut near: Vec<(usize, &str)> = names
+        .iter()
+        .filter_map(|name| {
+            let lower = name.to_lowercase();
+            let slips = slips(&wanted, &lower);
+            let part = wanted.len() >= 3 && (lower.contains(&wanted) || wanted.contains(&lower));
+            (slips <= slips_max || part).then_some((slips, name.as_str()))
+        })
+        .collect();
+    near.sort();
+    near.into_iter().map(|(_, name)| name).take(3).collect()
+}
+
+/// How many letters must be inserted, left out or replaced to make one word of the other (Levenshtein).
+fn slips(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (at, letter) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = at + 1;
+        for (other, found) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != *found);
+            diagonal = row[other + 1];
+            row[other + 1] = replaced.min(row[other] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_finds_the_view_that_was_meant() {
+        let names: Vec<String> = KNOWN_VIEWS.iter().map(|view| view.name.into()).collect();
+        let table: [(&str, &[&str]); 6] = [
+            ("top1o", &["top10"]),
+            ("TOP10", &["top10", "top10_1h", "top10_humans_1h"]),
+            ("conter", &["counter"]),
+            ("pages", &["top_pages_1h"]),
+            ("user_edit", &["user_edits"]),
+            ("nothing_like_it", &[]),
+        ];
+        for (wanted, expected) in table {
+            assert_eq!(closest(wanted, &names), expected, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn slips_are_counted() {
+        let table = [("", "abc", 3), ("abc", "abc", 0), ("kitten", "sitting", 3)];
+        for (left, right, expected) in table {
+            assert_eq!(slips(left, right), expected);
+            assert_eq!(slips(right, left), expected);
+        }
+    }
+}
