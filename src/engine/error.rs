@@ -7,6 +7,24 @@ use std::borrow::Cow;
 pub enum SqlState {
     /// 0A000
     FeatureNotSupported,
+    /// 08P01
+    ProtocolViolation,
+    /// 22000
+    DataException,
+    /// 22021
+    CharacterNotInRepertoire,
+    /// 22P03
+    InvalidBinaryRepresentation,
+    /// 23502
+    NotNullViolation,
+    /// 42P05
+    DuplicatePreparedStatement,
+    /// 55P02
+    CantChangeRuntimeParam,
+    /// 3B001
+    InvalidSavepoint,
+    /// 3F000
+    InvalidSchemaName,
     /// 22003
     NumericValueOutOfRange,
     /// 22012
@@ -104,6 +122,15 @@ impl SqlState {
             SqlState::InvalidColumnReference => "42P10",
             SqlState::IndeterminateDatatype => "42P18",
             SqlState::CannotCoerce => "42846",
+            SqlState::ProtocolViolation => "08P01",
+            SqlState::DataException => "22000",
+            SqlState::CharacterNotInRepertoire => "22021",
+            SqlState::InvalidBinaryRepresentation => "22P03",
+            SqlState::NotNullViolation => "23502",
+            SqlState::DuplicatePreparedStatement => "42P05",
+            SqlState::CantChangeRuntimeParam => "55P02",
+            SqlState::InvalidSavepoint => "3B001",
+            SqlState::InvalidSchemaName => "3F000",
             SqlState::NumericValueOutOfRange => "22003",
             SqlState::InvalidDatetimeFormat => "22007",
             SqlState::DatetimeFieldOverflow => "22008",
