@@ -1,1 +1,253 @@
 //! The dialects of Materialize, spoken by a scripted server.
+
+mod server;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wikitop::core::address::Address;
+use wikitop::core::connection::{self, ConnectError};
+use wikitop::core::dialect::Dialect;
+use wikitop::core::frame::{Frame, Row};
+use wikitop::core::subscription::{Event, SubscribeError, Subscription, Target};
+
+use server::Server;
+
+/// Far above what any step needs on however loaded a machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn subscribe(server: &Server, view: &str) -> Subscription {
+    Subscription::new(
+        Address::local(server.address),
+        Target::View(view.to_owned()),
+    )
+}
+
+async fn next(subscription: &mut Subscription) -> Event {
+    tokio::time::timeout(DEADLINE, subscription.next())
+        .await
+        .expect("an event")
+}
+
+async fn next_frame(subscription: &mut Subscription) -> Arc<Frame> {
+    match next(subscription).await {
+        Event::Frame(frame) => frame,
+        other => panic!("no frame: {other:?}"),
+    }
+}
+
+async fn expect_opened(subscription: &mut Subscription) {
+    match next(subscription).await {
+        Event::Opened { columns } => {
+            let columns: Vec<_> = columns
+                .iter()
+                .map(|c| (c.name.as_str(), c.ty.as_str()))
+                .collect();
+            assert_eq!(columns, [("user", "text"), ("count", "bigint")]);
+        }
+        other => panic!("not opened: {other:?}"),
+    }
+}
+
+async fn expect_reconnecting(subscription: &mut Subscription, why: &str) {
+    match next(subscription).await {
+        Event::Reconnecting { reason, .. } => assert_eq!(reason, why),
+        other => panic!("not reconnecting: {other:?}"),
+    }
+}
+
+async fn expect_progress(subscription: &mut Subscription, expected: u64) {
+    match next(subscription).await {
+        Event::Progress { timestamp_ms } => assert_eq!(timestamp_ms, expected),
+        other => panic!("no progress: {other:?}"),
+    }
+}
+
+/// A frame as lines: `- row` and `+ row`, values split by `|`, in the order in which they stand.
+fn lines(frame: &Frame) -> Vec<String> {
+    let line = |sign: &str, row: &Row| {
+        let values: Vec<String> = row
+            .columns()
+            .map(|value| value.map_or("NULL".to_owned(), |text| format!("{text:?}")))
+            .collect();
+        format!("{sign} {}", values.join("|"))
+    };
+    let deleted = frame.deleted.iter().map(|row| line("-", row));
+    deleted
+        .chain(frame.inserted.iter().map(|row| line("+", row)))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_current_materialize_is_followed_across_a_lost_connection() {
+    let server = Server::play("subscribe-26.19.txt").await;
+    let mut subscription = subscribe(&server, "top10");
+    expect_opened(&mut subscription).await;
+    let snapshot = next_frame(&mut subscription).await;
+    assert_eq!(snapshot.timestamp_ms, 1_795_330_106_508);
+    assert_eq!(
+        lines(&snapshot),
+        [
+            r#"+ "\u{8}\u{c}\u{b}\u{1}"|"8""#,
+            r#"+ ""|"5""#,
+            r#"+ NULL|"4""#,
+            r#"+ "\\N"|"6""#,
+            r#"+ "alice"|"2""#,
+            r#"+ "bob"|"1""#,
+            r#"+ "tab\there\nand\\there"|"7""#,
+            r#"+ "üñí☃ 日本語 😀"|"9""#,
+        ]
+    );
+    expect_progress(&mut subscription, 1_795_330_107_205).await;
+    let change = next_frame(&mut subscription).await;
+    assert_eq!(lines(&change), [r#"- "alice"|"2""#, r#"+ "alice"|"3""#]);
+    let change = next_frame(&mut subscription).await;
+    assert_eq!(lines(&change), [r#"+ "carol"|"3""#]);
+    assert_eq!(subscription.state().rows.len(), 9);
+    expect_reconnecting(&mut subscription, "connection closed by the server").await;
+    expect_opened(&mut subscription).await;
+    let difference = next_frame(&mut subscription).await;
+    assert_eq!(difference.inserted.len(), 1, "{difference:?}");
+    assert_eq!(difference.deleted.len(), 7, "{difference:?}");
+    assert_eq!(subscription.state().rows.len(), 3);
+    expect_reconnecting(&mut subscription, "canceling statement due to user request").await;
+    drop(subscription);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn the_old_line_is_followed_by_tail() {
+    let server = Server::play("tail-0.26.6.txt").await;
+    let mut subscription = subscribe(&server, "useredits");
+    expect_opened(&mut subscription).await;
+    let snapshot = next_frame(&mut subscription).await;
+    assert_eq!(snapshot.timestamp_ms, 1_795_330_336_999);
+    assert_eq!(snapshot.inserted.len(), 3);
+    expect_progress(&mut subscription, 1_795_330_338_000).await;
+    let change = next_frame(&mut subscription).await;
+    assert_eq!(change.timestamp_ms, 1_795_330_338_000);
+    assert_eq!(lines(&change), [r#"- "TailerA"|"6""#, r#"+ "TailerA"|"7""#]);
+    expect_reconnecting(&mut subscription, "connection closed by the server").await;
+    expect_opened(&mut subscription).await;
+    assert_eq!(next_frame(&mut subscription).await.deleted.len(), 3);
+    assert!(subscription.state().rows.is_empty());
+    drop(subscription);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn an_unknown_view_is_not_asked_for_again() {
+    for transcript in ["unknown-view-26.19.txt", "unknown-view-0.26.6.txt"] {
+        let server = Server::play(transcript).await;
+        let mut subscription = subscribe(&server, "nosuch");
+        let expected = SubscribeError::UnknownRelation("unknown catalog item 'nosuch'".to_owned());
+        for _ in 0..2 {
+            match next(&mut subscription).await {
+                Event::Failed(error) => assert_eq!(error, expected),
+                other => panic!("not failed: {other:?}"),
+            }
+        }
+        server.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_missing_right_is_not_asked_for_again() {
+    let server = Server::play("no-rights-26.19.txt").await;
+    match next(&mut subscribe(&server, "top10")).await {
+        Event::Failed(SubscribeError::NotAllowed(reason)) => {
+            assert!(reason.starts_with("permission denied"), "{reason}");
+        }
+        other => panic!("not failed: {other:?}"),
+    }
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_silent_engine_is_left_and_found_again() {
+    let server = Server::play("silent-26.19.txt").await;
+    let silence_max = Duration::from_millis(400);
+    let mut subscription = subscribe(&server, "top10").with_silence_max(silence_max);
+    expect_opened(&mut subscription).await;
+    assert_eq!(
+        lines(&*next_frame(&mut subscription).await),
+        [r#"+ "bob"|"1""#]
+    );
+    expect_reconnecting(&mut subscription, "the engine has said nothing for 400ms").await;
+    expect_opened(&mut subscription).await;
+    assert_eq!(
+        lines(&*next_frame(&mut subscription).await),
+        [r#"- "bob"|"1""#, r#"+ "bob"|"2""#]
+    );
+    drop(subscription);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_believed_is_read_anew() {
+    let server = Server::play("poisoned-26.19.txt").await;
+    let mut subscription = subscribe(&server, "top10");
+    expect_opened(&mut subscription).await;
+    let poisoned = r#"Evaluation error: invalid input syntax for type boolean: "maybe""#;
+    expect_reconnecting(&mut subscription, poisoned).await;
+    expect_opened(&mut subscription).await;
+    let impossible = r#"the row "bob\t1" would be there -1 times at 1795330106508"#;
+    expect_reconnecting(&mut subscription, impossible).await;
+    expect_opened(&mut subscription).await;
+    assert_eq!(
+        lines(&*next_frame(&mut subscription).await),
+        [r#"+ "bob"|"2""#]
+    );
+    drop(subscription);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn something_else_than_an_engine_is_named() {
+    let server = Server::play("not-an-engine.txt").await;
+    let error = connection::connect(&Address::local(server.address))
+        .await
+        .unwrap_err();
+    let expected = format!(
+        "\"{}\" is not an engine that wikitop knows: it is PostgreSQL 15.20 on x86_64-pc-linux-gnu",
+        server.address
+    );
+    assert_eq!(error.to_string(), expected);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_from_a_server_that_is_not_ready() {
+    let server = Server::play("refused.txt").await;
+    let address = Address::local(server.address);
+    let error = connection::connect(&address).await.unwrap_err();
+    assert!(
+        matches!(&error, ConnectError::Refused { reason, .. } if reason.contains("nobody")),
+        "{error}"
+    );
+    let error = connection::connect(&address).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    let clustered = address.with_cluster(Some("small".to_owned()));
+    let error = connection::connect(&clustered).await.unwrap_err();
+    assert!(matches!(error, ConnectError::NoCluster { .. }), "{error}");
+    let connection = connection::connect(&clustered).await.unwrap();
+    assert_eq!(connection.dialect, Dialect::Subscribe);
+    drop(connection);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn nobody_there_is_said_in_the_operating_systems_words() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let error = connection::connect(&Address::local(address))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("could not connect to \"{address}\": connection refused")
+    );
+    assert!(error.is_transient());
+}
