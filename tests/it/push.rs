@@ -1,1 +1,0 @@
-//! The websocket, server-sent events and HTTP interface.
