@@ -26,9 +26,12 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     let signals = Signals::listen()?;
     match command {
         Command::Tail(args) => commands::tail::run(args.into(), signals.shutdown()).await?,
+        Command::InitViews(args) => {
+            commands::init_views::run(args.into(), signals.shutdown()).await?;
+        }
         Command::Completions { shell } => output::print(&cli::completions(shell))?,
         Command::Man => output::print(&cli::manual()?)?,
-        Command::Serve(_) | Command::Ingest(_) | Command::InitViews(_) => {
+        Command::Serve(_) | Command::Ingest(_) => {
             anyhow::bail!("this command is not part of this build")
         }
     }

@@ -1,5 +1,6 @@
 //! The dialects of Materialize, spoken by a scripted server.
 
+mod schema;
 mod server;
 mod wire;
 
