@@ -116,25 +116,20 @@ fn summary(minutes: &[Minute], largest: u64, columns: usize) -> Option<Line> {
         return None;
     };
     let number = |n: u64| text::grouped(&n.to_string()).unwrap_or_default();
-    let part = |line: Line, ink: Ink, words: &str| {
-        let room = columns.saturating_sub(line.width());
-        line.text(ink, words, room)
-    };
-    let line = part(Line::new(), Ink::Strong, &number(last.edits));
-    let line = part(line, Ink::Plain, " in the last minute");
-    let line = part(
-        line,
-        Ink::Quiet,
-        &format!(", {} by bots", number(last.by_bots)),
-    );
-    let line = part(
-        line,
-        Ink::Quiet,
-        &format!("; {} so far in this one", number(present.edits)),
-    );
-    Some(part(
-        line,
-        Ink::Quiet,
-        &format!("; at most {}", number(largest)),
-    ))
+    let parts = [
+        (Ink::Strong, number(last.edits)),
+        (Ink::Plain, " in the last minute".into()),
+        (Ink::Quiet, format!(", {} by bots", number(last.by_bots))),
+        (
+            Ink::Quiet,
+            format!("; {} so far in this one", number(present.edits)),
+        ),
+        (Ink::Quiet, format!("; at most {}", number(largest))),
+    ];
+    // What does not fit whole is left out: half a number is a wrong one.
+    let line = parts.iter().fold(Line::new(), |line, (ink, words)| {
+        let fits = line.width() + text::width(words) <= columns;
+        line.text(*ink, if fits { words } else { "" }, columns)
+    });
+    Some(line)
 }

@@ -46,16 +46,13 @@ pub(super) fn draw(body: Body<'_>) -> Vec<Line> {
             .collect(),
         None => vec![Line::new().text(ink, &number, columns)],
     };
-    if body.size.rows >= lines.len() + 2 {
-        let seconds = body.live.pace.seconds(body.now);
+    let seconds = body.live.pace.seconds(body.now);
+    if body.size.rows >= lines.len() + 3 && seconds.iter().any(|count| *count > 0) {
         let shown = seconds.len().min(columns);
         let spark = sparkline(&seconds[seconds.len() - shown..]);
         lines.push(Line::new());
-        lines.push(Line::new().text(Ink::Accent, &spark, columns).text(
-            Ink::Quiet,
-            "  the last minute",
-            columns - shown,
-        ));
+        lines.push(Line::new().text(Ink::Accent, &spark, columns));
+        lines.push(Line::new().text(Ink::Quiet, "second by second, the last minute", columns));
     }
     lines
 }

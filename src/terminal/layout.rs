@@ -14,6 +14,9 @@ use crate::core::frame::{Column, Row};
 /// Below this many lines a blank one under the title would cost a row of the view.
 const ROWS_FOR_A_BLANK_LINE: usize = 8;
 
+/// However little room there is, so much of the title stays.
+const TITLE_COLUMNS_MIN: usize = 8;
+
 /// The form that suits a view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
@@ -175,57 +178,58 @@ fn draw_body(body: Body<'_>) -> Vec<Line> {
     }
 }
 
-/// The view, how fast it changes or what is wrong, and the engine's time.
+/// The view, how fast it changes and the engine's time; or what is wrong, which is worth more than these.
 fn title(live: &Live, columns: usize, now: Duration) -> Line {
-    let clock = live.timestamp_ms.map(clock).unwrap_or_default();
-    let (ink, status) = status(live, now);
-    // The time goes first when there is little room, then the status is cut, then the name.
-    let name_width = text::width(&text::cut(&live.title, columns));
-    let clock_width = if columns >= name_width + clock.len() + 4 {
-        clock.len()
+    if let Link::Lost { reason, retry_at } = &live.link {
+        let wait = retry_at.saturating_sub(now).as_secs_f64().ceil();
+        let words = format!("  reconnecting in {wait} s: {reason}");
+        let line = Line::new().text(
+            Ink::Strong,
+            &live.title,
+            (columns / 3).max(TITLE_COLUMNS_MIN),
+        );
+        let room = columns.saturating_sub(line.width());
+        return line.text(Ink::Warning, &words, room);
+    }
+    let right = [
+        format!("{}  {}", rate(live, now), clock(live)),
+        rate(live, now),
+    ];
+    let right = right.iter().map(|right| right.trim()).find(|right| {
+        let needs = TITLE_COLUMNS_MIN.max(text::width(&live.title).min(columns / 2));
+        needs + 2 + right.len() <= columns
+    });
+    let right = right.unwrap_or_default();
+    let room = columns - right.len();
+    let line = Line::new().text(Ink::Strong, &live.title, room.saturating_sub(2).max(1));
+    let room = room.saturating_sub(line.width());
+    let summary = format!("  {}", live.summary);
+    let summary = if text::width(&summary) + 2 <= room {
+        summary.as_str()
     } else {
-        0
+        ""
     };
-    let line = Line::new().text(Ink::Strong, &live.title, columns);
-    let room = columns - line.width() - clock_width;
-    if room < 4 {
-        return line;
-    }
-    line.gap(2).cell(ink, &status, room - 2, Align::Left).cell(
-        Ink::Quiet,
-        &clock,
-        clock_width,
-        Align::Right,
-    )
+    line.cell(Ink::Quiet, summary, room, Align::Left)
+        .text(Ink::Quiet, right, columns)
 }
 
-fn status(live: &Live, now: Duration) -> (Ink, String) {
-    match &live.link {
-        Link::Connecting => (Ink::Quiet, "connecting".into()),
-        Link::Lost { reason, retry_at } => {
-            let wait = retry_at.saturating_sub(now).as_secs_f64().ceil();
-            let when = if wait > 0.0 {
-                format!("in {wait} s")
-            } else {
-                "now".into()
-            };
-            (Ink::Warning, format!("reconnecting {when}: {reason}"))
-        }
-        Link::Connected => {
-            let unit = if live.layout == Layout::Counter {
-                "more"
-            } else {
-                "updates"
-            };
-            let rate = live.pace.rate(now);
-            let words = rate.map(|rate| format!("{rate:.1} {unit} a second"));
-            (Ink::Quiet, words.unwrap_or_default())
-        }
+fn rate(live: &Live, now: Duration) -> String {
+    let unit = match live.layout {
+        Layout::Counter => "",
+        _ => " updates",
+    };
+    match (&live.link, live.pace.rate(now)) {
+        (Link::Connecting, _) => "connecting".into(),
+        (_, None) => String::new(),
+        (_, Some(rate)) => format!("{rate:.1}{unit}/s"),
     }
 }
 
-/// The time of day in UTC; engines' times of day mean the same everywhere.
-fn clock(timestamp_ms: u64) -> String {
+/// The engine's time of day, in UTC, which means the same everywhere.
+fn clock(live: &Live) -> String {
+    let Some(timestamp_ms) = live.timestamp_ms else {
+        return String::new();
+    };
     let seconds = timestamp_ms / 1_000 % 86_400;
     let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
     format!("{hours:02}:{minutes:02}:{:02} UTC", seconds % 60)

@@ -48,6 +48,8 @@ pub enum Link {
 pub struct Live {
     /// What is shown, as the title says it.
     pub title: String,
+    /// What the view means, where that is known.
+    pub summary: &'static str,
     /// The view's columns, once known.
     pub columns: Arc<[Column]>,
     /// The form that suits them.
@@ -64,9 +66,11 @@ pub struct Live {
 
 impl Live {
     /// A view that is not connected yet.
-    pub fn new(title: impl Into<String>) -> Self {
+    pub fn new(title: &str, summary: &'static str) -> Self {
         Live {
-            title: title.into(),
+            // A query may be written over several lines.
+            title: title.split_whitespace().collect::<Vec<_>>().join(" "),
+            summary,
             columns: Arc::new([]),
             layout: Layout::Table,
             link: Link::Connecting,

@@ -95,7 +95,8 @@ fn shown(cell: Option<Cow<'_, str>>) -> Cow<'_, str> {
     cell.unwrap_or(Cow::Borrowed("∅"))
 }
 
-/// The width of each column that is shown: what it needs, or what is left when the needy share the room evenly.
+/// The width of each column that is shown. Numbers get what they need, since half a number is a wrong one; texts share what is
+/// left; where even that is too little, columns at the right are left out.
 fn widths(columns: &[Column], rows: &[&Row], room: usize) -> Vec<usize> {
     let mut needs: Vec<usize> = columns
         .iter()
@@ -106,42 +107,56 @@ fn widths(columns: &[Column], rows: &[&Row], room: usize) -> Vec<usize> {
             *need = (*need).max(width_of(&shown(cell)));
         }
     }
-    while needs.len() > 1 && needs.len() * (COLUMN_MIN + GAP) > room.saturating_add(GAP) {
+    let least = |(column, need): (&Column, &usize)| match is_integer(column) {
+        true => need + GAP,
+        false => (*need).min(COLUMN_MIN) + GAP,
+    };
+    while needs.len() > 1
+        && columns.iter().zip(&needs).map(least).sum::<usize>() > room.saturating_add(GAP)
+    {
         needs.pop();
     }
-    share(
-        &needs,
-        room.saturating_sub(GAP * needs.len().saturating_sub(1)),
-    )
+    let gaps = GAP * needs.len().saturating_sub(1);
+    let numbers: usize = columns
+        .iter()
+        .zip(&needs)
+        .filter(|(column, _)| is_integer(column))
+        .map(|(_, need)| need)
+        .sum();
+    let limit = limit(columns, &needs, room.saturating_sub(gaps + numbers));
+    let width = |(column, need): (&Column, &usize)| match is_integer(column) {
+        true => (*need).min(room),
+        false => (*need).min(limit),
+    };
+    columns.iter().zip(&needs).map(width).collect()
 }
 
 fn width_of(text: &str) -> usize {
     text::width(&text::harmless(text))
 }
 
-/// Gives each what it needs, up to the one limit at which all together fit.
-fn share(needs: &[usize], room: usize) -> Vec<usize> {
-    let fits = |limit: usize| {
-        needs
+/// The one width at which all texts are cut that are wider, so that together they fit.
+fn limit(columns: &[Column], needs: &[usize], room: usize) -> usize {
+    let texts = || {
+        columns
             .iter()
-            .map(|need| (*need).min(limit))
-            .fold(0, usize::saturating_add)
-            <= room
+            .zip(needs)
+            .filter(|(column, _)| !is_integer(column))
+            .map(|(_, need)| *need)
     };
-    let widest = needs.iter().copied().max().unwrap_or(0);
-    let mut limit = widest;
-    if !fits(limit) {
-        // The largest limit that fits, by halving: it fits below, it does not above.
-        let (mut below, mut above) = (0, widest);
-        while below + 1 < above {
-            let middle = (below + above) / 2;
-            if fits(middle) {
-                below = middle
-            } else {
-                above = middle
-            }
-        }
-        limit = below;
+    let fits = |limit: usize| texts().map(|need| need.min(limit)).sum::<usize>() <= room;
+    let (mut below, mut above) = (0, texts().max().unwrap_or(0));
+    if fits(above) {
+        return above;
     }
-    needs.iter().map(|need| (*need).min(limit)).collect()
+    // The largest that fits, by halving: it fits below, it does not above.
+    while below + 1 < above {
+        let middle = (below + above) / 2;
+        if fits(middle) {
+            below = middle
+        } else {
+            above = middle
+        }
+    }
+    below
 }

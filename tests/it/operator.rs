@@ -1,1 +1,5 @@
 //! The program as it is run: terminals, exit codes, signals, help.
+
+mod pipes;
+mod pty;
+mod screens;

@@ -57,7 +57,10 @@ pub(super) async fn run(config: &Config, mut follow: Follow<'_>) -> anyhow::Resu
     let start = Instant::now();
     let mut display = Display {
         screen: Screen::open(Term::stdout()),
-        live: Live::new(follow.title()),
+        live: Live::new(
+            follow.title(),
+            follow.view().map_or("", |view| view.summary),
+        ),
         start,
         redraw_at: start,
         rest_until: start,

@@ -5,3 +5,4 @@
 pub(crate) mod changes;
 pub(crate) mod eventstreams;
 pub(crate) mod process;
+pub(crate) mod scripted_engine;

@@ -1,0 +1,1 @@
+//! What `tail` writes into pipes and files.
