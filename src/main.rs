@@ -26,12 +26,13 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     let signals = Signals::listen()?;
     match command {
         Command::Tail(args) => commands::tail::run(args.into(), signals.shutdown()).await?,
+        Command::Ingest(args) => commands::ingest::run(args.into(), signals.shutdown()).await?,
         Command::InitViews(args) => {
             commands::init_views::run(args.into(), signals.shutdown()).await?;
         }
         Command::Completions { shell } => output::print(&cli::completions(shell))?,
         Command::Man => output::print(&cli::manual()?)?,
-        Command::Serve(_) | Command::Ingest(_) => {
+        Command::Serve(_) => {
             anyhow::bail!("this command is not part of this build")
         }
     }

@@ -129,7 +129,7 @@ impl Pipeline {
             self.forget_unacknowledged();
             self.reporter.counters().sink_losses += 1;
             match self.sink_retry.wait(self.limits.give_up_after, None) {
-                Some(wait) => self.rest(error.to_string(), wait).await,
+                Some(wait) => self.rest(error.to_string(), None, false, wait).await,
                 None => return Err(error.into()),
             }
             if self.stop.is_cancelled() {
@@ -218,19 +218,19 @@ impl Pipeline {
         let Some(wait) = wait else {
             return Err(IngestError::Source(loss));
         };
-        match loss.cause() {
-            Cause::Closed => tracing::debug!("{loss}"),
-            _ => tracing::warn!(hint = loss.hint(), "{loss}"),
-        }
         let wait = if hasty { Duration::ZERO } else { wait };
-        self.rest(loss.to_string(), wait).await;
+        let is_routine = matches!(loss, Loss::Closed);
+        self.rest(loss.to_string(), loss.hint(), is_routine, wait)
+            .await;
         Ok(())
     }
 
     /// Waits before the next attempt, or until the process is asked to end.
-    async fn rest(&mut self, reason: String, wait: Duration) {
-        if wait > RETRY_FIRST {
-            tracing::info!(retry_in_ms = wait.as_millis() as u64, "{reason}; retrying");
+    async fn rest(&mut self, reason: String, hint: Option<&str>, is_routine: bool, wait: Duration) {
+        let retry_in_ms = wait.as_millis() as u64;
+        match is_routine {
+            true => tracing::debug!(retry_in_ms, "{reason}"),
+            false => tracing::warn!(retry_in_ms, hint, "{reason}"),
         }
         self.reporter.state(State::Retrying {
             reason,
