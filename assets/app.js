@@ -12,8 +12,8 @@ import {
 const RATE_WINDOW_MS = 20_000;
 // A rate over less than this would be noise.
 const RATE_WINDOW_MS_MIN = 3_000;
-// One new change a second can be read; when more arrive, the feed shows the newest and says that it is a sample.
-const FEED_STEP_MS = 1_000;
+// A change every other second can be read and calmly followed; when more arrive, the feed shows the newest and says that it is a sample.
+const FEED_STEP_MS = 2_000;
 // How many changes the feed holds, as many as the view.
 const FEED_ROWS = 20;
 // How many places a ranking has.
@@ -224,7 +224,7 @@ function byMinute() {
 
 function feedNote() {
   if (state.pausedBy.size) return 'Paused';
-  return state.sampled ? 'A sample, one a second' : '';
+  return state.sampled ? 'A sample of what arrives' : '';
 }
 
 // What each part says while it has nothing to show: that it cannot, that it waits, or that there is nothing.

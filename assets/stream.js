@@ -129,7 +129,8 @@ export class Stream {
         headers: { accept: 'application/json' }, cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS_MAX),
       });
       waitMs = 1000 * (Number(response.headers.get('retry-after')) || 0);
-      reason = (await response.json()).error ?? reason;
+      const { error, hint } = await response.json();
+      reason = [error ?? reason, hint?.replace(/\.$/, '')].filter(Boolean).join('. ');
     } catch {
       // No answer, or none that explains: the reason stays.
     }
