@@ -275,7 +275,10 @@ fn classify(address: &Address, error: &tokio_postgres::Error) -> ConnectError {
     // tokio-postgres keeps its kinds to itself; what it prints for them is pinned by the tests of this boundary.
     let kind = error.to_string();
     if kind.starts_with("error performing TLS handshake") && io_cause(error).is_none() {
-        ConnectError::Tls { address, reason }
+        ConnectError::Tls {
+            address,
+            reason: tls_reason(reason),
+        }
     } else if kind.starts_with("invalid configuration") || kind.starts_with("authentication error")
     {
         ConnectError::Refused { address, reason }
@@ -304,6 +307,17 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => cause.to_string(),
         None => error.to_string(),
+    }
+}
+
+/// OpenSSL names its source lines; what is wrong with a certificate stands in parentheses behind them.
+fn tls_reason(reason: String) -> String {
+    const FAILED: &str = "certificate verify failed";
+    match reason.rsplit_once('(') {
+        Some((_, why)) if reason.contains(FAILED) => {
+            format!("{FAILED}: {}", why.trim_end_matches(')'))
+        }
+        _ => reason,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod schema;
 mod server;
+mod tls;
 mod wire;
 
 use std::sync::Arc;

@@ -202,7 +202,8 @@ impl Settings {
     /// How much TLS, and whom to trust.
     ///
     /// As in libpq, a root certificate makes `require` verify it, and `sslrootcert=system` asks for `verify-full`. Other than in
-    /// libpq, verification without a file trusts the operating system's authorities: Materialize's cloud has certificates of those.
+    /// libpq, whoever names a root certificate and no mode gets `verify-full`, and verification without a file trusts the operating
+    /// system's authorities: Materialize's cloud has certificates of those.
     fn tls(
         &mut self,
         is_local: bool,
@@ -212,25 +213,28 @@ impl Settings {
             Some(text) => Some(ssl_mode(&text).ok_or_else(|| invalid("sslmode", text))?),
             None => None,
         };
-        let roots = match self.take("sslrootcert") {
-            Some(system) if system == "system" => {
-                return match mode {
-                    None | Some(SslMode::VerifyFull) => Ok((SslMode::VerifyFull, Roots::System)),
-                    Some(_) => Err(AddressError::Contradiction(
-                        "sslrootcert=system needs sslmode=verify-full".to_owned(),
-                    )),
-                };
-            }
-            Some(path) => Some(Roots::File(path.into())),
-            None => default_roots(environment).map(Roots::File),
-        };
-        let mode = match (mode, &roots) {
-            (Some(SslMode::Require), Some(_)) => SslMode::VerifyCa,
-            (Some(mode), _) => mode,
-            (None, _) if is_local => SslMode::Prefer,
+        let named = self.take("sslrootcert");
+        let mode = match (mode, &named) {
+            (None, None) if is_local => SslMode::Prefer,
             (None, _) => SslMode::VerifyFull,
+            (Some(mode), _) => mode,
         };
-        Ok((mode, roots.unwrap_or(Roots::System)))
+        let roots = match named {
+            Some(system) if system == "system" => {
+                if mode != SslMode::VerifyFull {
+                    let reason = "sslrootcert=system needs sslmode=verify-full";
+                    return Err(AddressError::Contradiction(reason.to_owned()));
+                }
+                return Ok((SslMode::VerifyFull, Roots::System));
+            }
+            Some(path) => Some(PathBuf::from(path)),
+            None => default_roots(environment),
+        };
+        Ok(match (mode, roots) {
+            (SslMode::Require, Some(path)) => (SslMode::VerifyCa, Roots::File(path)),
+            (mode, Some(path)) => (mode, Roots::File(path)),
+            (mode, None) => (mode, Roots::System),
+        })
     }
 
     fn channel_binding(&mut self) -> Result<ChannelBinding, AddressError> {

@@ -67,6 +67,7 @@ fn verification_is_the_default_for_other_machines() {
             "postgres://db.example?sslmode=require&sslrootcert=/ca.pem",
             SslMode::VerifyCa,
         ),
+        ("host=localhost sslrootcert=/ca.pem", SslMode::VerifyFull),
         (
             "postgres://localhost?sslrootcert=system",
             SslMode::VerifyFull,
