@@ -18,6 +18,7 @@ use super::error::{SqlError, SqlState};
 use super::plan::Plan;
 use super::value::{Type, Value};
 
+pub(crate) use arithmetic::divide_numeric;
 pub use calendar::Field;
 pub use pattern::{Pattern, PatternKind};
 

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::catalog::{Catalog, Relation};
 use super::error::{SqlError, SqlState};
 use super::plan::Query;
+use super::store::batch::Batch;
 use super::value::Row;
 
 /// Commands that wait for the worker. It takes them one after another; what does not fit waits in its sender, which is how
@@ -18,11 +19,11 @@ pub const COMMANDS_MAX: usize = 64;
 
 /// What sessions ask of the worker.
 #[derive(Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// Make these changes durable, then visible.
     Append {
-        /// One JSON document each, valid JSON objects, not yet known to be new.
-        documents: Vec<bytes::Bytes>,
+        /// Documents, read, but not yet known to be new.
+        batch: Box<Batch>,
         /// Answers when they are durable and visible.
         reply: oneshot::Sender<Result<Appended, SqlError>>,
     },
@@ -183,7 +184,10 @@ pub struct Engine {
 
 impl Engine {
     /// A handle on a worker that takes `commands` and publishes its catalog.
-    pub fn new(commands: mpsc::Sender<Command>, catalog: watch::Receiver<Arc<Catalog>>) -> Self {
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        catalog: watch::Receiver<Arc<Catalog>>,
+    ) -> Self {
         Engine { commands, catalog }
     }
 
@@ -192,12 +196,18 @@ impl Engine {
         self.catalog.borrow().clone()
     }
 
-    /// Makes changes durable and visible.
+    /// Makes changes durable and visible, one JSON document each.
     ///
     /// # Errors
-    /// The store cannot write (53100, 58030): nothing of the batch is visible then.
+    /// A document is no JSON object (22P04, naming it), or the store cannot write (53100, 58030): nothing of the batch is
+    /// visible then.
     pub async fn append(&self, documents: Vec<bytes::Bytes>) -> Result<Appended, SqlError> {
-        self.ask(|reply| Command::Append { documents, reply }).await
+        // The worker is one thread for everybody: reading the documents is left to others.
+        let batch = tokio::task::spawn_blocking(move || Batch::read(&documents))
+            .await
+            .map_err(|_| SqlError::new(SqlState::InternalError, "reading the batch failed"))??;
+        let batch = Box::new(batch);
+        self.ask(|reply| Command::Append { batch, reply }).await
     }
 
     /// Starts a feed of a query's rows.

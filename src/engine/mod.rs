@@ -8,15 +8,20 @@
 //! ```
 
 pub mod catalog;
+mod dataflow;
 pub mod error;
 pub mod expr;
 pub mod handle;
+mod packed;
 pub mod plan;
 mod relations;
 pub mod sql;
+mod store;
 pub mod system;
 pub mod value;
 mod worker;
+#[cfg(test)]
+mod worker_tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -141,7 +146,7 @@ pub fn start(config: Config) -> Result<(Engine, Running), OpenError> {
     // The dataflow is made of parts that stay on one thread, so the worker is opened where it lives.
     let thread = std::thread::Builder::new()
         .name("engine".to_owned())
-        .spawn(move || match Worker::open(&config, now_ms()) {
+        .spawn(move || match Worker::open(&config, replan, now_ms()) {
             Ok((worker, catalog)) => {
                 // Nobody waits any more: `start` itself has been abandoned, and so has its inbox.
                 let _ = opened.send(Ok(catalog));
@@ -203,7 +208,6 @@ fn work(
             Event::Stop => break,
         }
     }
-    worker.close();
 }
 
 fn now_ms() -> u64 {
@@ -212,6 +216,13 @@ fn now_ms() -> u64 {
         .map_or(0, |since| {
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         })
+}
+
+/// Plans the stored statement of a view again, against the relations before it.
+type Replan = fn(&str, &catalog::Catalog) -> Result<plan::Query, SqlError>;
+
+fn replan(sql: &str, _catalog: &catalog::Catalog) -> Result<plan::Query, SqlError> {
+    Err(SqlError::unsupported(sql))
 }
 
 /// An `Arc` of a catalog that is published whenever it changes.

@@ -41,6 +41,9 @@ pub(crate) const CHANGE_COLUMNS: [(&str, Type); 22] = [
     ("dt", Type::TimestampTz),
 ];
 
+/// Where `meta_id` stands in [`CHANGE_COLUMNS`].
+pub(crate) const META_ID: usize = 7;
+
 const POSITION_COLUMNS: [(&str, Type); 4] = [
     ("topic", Type::Text),
     ("partition", Type::BigInt),

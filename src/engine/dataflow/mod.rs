@@ -1,0 +1,501 @@
+//! The maintained queries: each plan a dataflow, fed with what changes, read by whoever asks.
+//!
+//! Queries stand in an order: one that reads a view comes after it, is fed with what the view brought out, and at the same time.
+//! A time is *closed* when every dataflow has worked it off; only then do subscribers hear of it, so they all see the same
+//! world. This module knows nothing of durability: what enters here is already on disk.
+
+mod changes;
+mod errors;
+mod join;
+mod linear;
+mod maintained;
+mod operators;
+mod render;
+mod sum;
+mod top_k;
+mod totals;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use timely::WorkerConfig;
+use timely::communication::Allocator;
+use timely::communication::allocator::Thread;
+use timely::worker::Worker as Timely;
+
+use self::changes::Prepared;
+use self::maintained::Maintained;
+use self::operators::Time;
+use super::error::{SqlError, SqlState};
+use super::handle::{Feed, Subscriber, Tick};
+use super::packed::Packed;
+use super::plan::Plan;
+use super::relations::INGEST_POSITION;
+use super::store::block::Block;
+use super::store::{BlockInfo, Store, StoreError, Transaction};
+use super::value::Row;
+
+/// How long a dataflow outlives its last subscriber: a page that is loaded again, or a dashboard that asks every few seconds,
+/// finds it still there.
+const UNUSED_KEPT_MS: u64 = 15_000;
+
+/// Time that passes is told to subscribers at least this often.
+const PROGRESS_MS: u64 = 1_000;
+
+/// Rows that enter a dataflow in one step while it is brought up to date, so that a million of them are never under way at
+/// once.
+const HYDRATION_ROWS: usize = 8_192;
+
+/// What one query may hold of the retained changes. A question that needs more is refused: it would take the memory from
+/// the views.
+const QUERY_BYTES_MAX: usize = 256 << 20;
+
+/// The number of a maintained query; later ones may read earlier ones.
+type QueryId = u64;
+
+/// All maintained queries.
+pub(crate) struct Dataflows {
+    timely: Timely,
+    queries: BTreeMap<QueryId, Maintained>,
+    last_id: QueryId,
+    /// Relations that queries can read, beside `recentchanges`: views, and those that the worker keeps.
+    views: BTreeMap<Arc<str>, QueryId>,
+    positions: BTreeMap<Row, i64>,
+    position_updates: Vec<(Row, Time, i64)>,
+    /// Every time up to this one is closed.
+    closed_ms: Time,
+}
+
+/// A batch as it will enter every dataflow.
+#[derive(Debug, Default)]
+pub(crate) struct PreparedBatch(BTreeMap<QueryId, Vec<Prepared>>);
+
+/// Which view a query is.
+#[derive(Debug, Clone)]
+pub(crate) struct ViewId {
+    pub(crate) name: Arc<str>,
+    pub(crate) oid: u32,
+}
+
+/// Where a dataflow that is brought up to date finds the past.
+pub(crate) struct Past<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) blocks: &'a [BlockInfo],
+    /// The groups of all-time aggregates are stored; otherwise they are counted from the retained changes.
+    pub(crate) groups_are_stored: bool,
+}
+
+impl Dataflows {
+    /// No queries yet; everything up to `closed_ms` is the past.
+    pub(crate) fn new(closed_ms: Time) -> Self {
+        let allocator = Allocator::Thread(Thread::default());
+        Dataflows {
+            timely: Timely::new(WorkerConfig::default(), allocator, None),
+            queries: BTreeMap::new(),
+            last_id: 0,
+            views: BTreeMap::new(),
+            positions: BTreeMap::new(),
+            position_updates: Vec::new(),
+            closed_ms,
+        }
+    }
+
+    /// Every time up to this one is closed.
+    pub(crate) fn closed_ms(&self) -> Time {
+        self.closed_ms
+    }
+
+    /// Starts maintaining views, given in an order in which each stands after those that it reads.
+    ///
+    /// # Errors
+    /// A plan has an operator that is not maintained, or the past cannot be read. None of the views is there then.
+    pub(crate) fn create_views(
+        &mut self,
+        views: Vec<(ViewId, Plan)>,
+        past: &Past<'_>,
+    ) -> Result<(), SqlError> {
+        let mut created = Vec::new();
+        let done = views
+            .into_iter()
+            .try_for_each(|(view, plan)| {
+                created.push((view.name.clone(), self.install(plan, Some(view))?));
+                let (name, id) = created.last().expect("just pushed").clone();
+                self.views.insert(name, id);
+                Ok(())
+            })
+            .and_then(|()| {
+                let ids: Vec<QueryId> = created.iter().map(|(_, id)| *id).collect();
+                self.hydrate(&ids, past)
+            });
+        if done.is_err() {
+            for (name, id) in created {
+                self.views.remove(&name);
+                self.remove(id);
+            }
+        }
+        done
+    }
+
+    /// Ends a view and whoever reads it; the caller has made sure that no other view does.
+    pub(crate) fn drop_view(&mut self, name: &str) {
+        let Some(id) = self.views.remove(name) else {
+            return;
+        };
+        let gone = SqlError::new(
+            SqlState::UndefinedTable,
+            format!("the view \"{name}\" was dropped"),
+        );
+        for reader in self.readers_of(id).into_iter().chain([id]) {
+            if let Some(query) = self.queries.get_mut(&reader) {
+                query.fail(&gone);
+            }
+            self.remove(reader);
+        }
+    }
+
+    fn readers_of(&self, id: QueryId) -> Vec<QueryId> {
+        let reads = |(_, query): &(&QueryId, &Maintained)| query.parents.contains(&id);
+        self.queries
+            .iter()
+            .filter(reads)
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// A feed of a plan's rows, from the closed time on.
+    ///
+    /// # Errors
+    /// As [`Dataflows::create_views`]; also whatever fails in one of the query's rows.
+    pub(crate) fn subscribe(&mut self, plan: &Plan, past: &Past<'_>) -> Result<Feed, SqlError> {
+        let id = match self.find(plan) {
+            Some(id) => id,
+            None => {
+                let id = self.install(plan.clone(), None)?;
+                if let Err(error) = self.hydrate(&[id], past) {
+                    self.remove(id);
+                    return Err(error);
+                }
+                id
+            }
+        };
+        let as_of_ms = self.closed_ms;
+        if let Some(error) = self.error_of(id) {
+            return Err(error);
+        }
+        let query = self.queries.get_mut(&id).expect("found or installed above");
+        let snapshot = Tick {
+            updates: query
+                .rows()
+                .map(|(row, diff)| (row, as_of_ms, diff))
+                .collect(),
+            upper_ms: as_of_ms + 1,
+        };
+        let (subscriber, ticks) = Subscriber::new(snapshot);
+        query.subscribers.push(subscriber);
+        query.unused_since_ms = None;
+        Ok(Feed { as_of_ms, ticks })
+    }
+
+    /// The query that maintains these rows already.
+    fn find(&self, plan: &Plan) -> Option<QueryId> {
+        if let Plan::Get { name, columns } = plan
+            && let Some(id) = self.views.get(name)
+            && columns.iter().copied().eq(0..self.queries[id].plan.arity())
+        {
+            return Some(*id);
+        }
+        self.queries
+            .iter()
+            .find(|(_, query)| query.plan == *plan && !query.is_all_time())
+            .map(|(id, _)| *id)
+    }
+
+    fn install(&mut self, plan: Plan, view: Option<ViewId>) -> Result<QueryId, SqlError> {
+        let relations: BTreeSet<Arc<str>> = plan.reads();
+        let parents = relations
+            .iter()
+            .filter_map(|name| self.views.get(name).copied())
+            .collect();
+        let query = Maintained::install(&mut self.timely, plan, view, parents)?;
+        self.last_id += 1;
+        self.queries.insert(self.last_id, query);
+        Ok(self.last_id)
+    }
+
+    fn remove(&mut self, id: QueryId) {
+        if let Some(query) = self.queries.remove(&id) {
+            query.uninstall(&mut self.timely);
+        }
+    }
+
+    /// Brings queries up to date. Their dataflows run through times of their own from 0 on, one a chunk, before they join the
+    /// others at the closed time.
+    fn hydrate(&mut self, ids: &[QueryId], past: &Past<'_>) -> Result<(), SqlError> {
+        let closed_ms = self.closed_ms;
+        for id in ids {
+            self.hydrate_groups(*id, past)?;
+        }
+        for info in past.blocks {
+            let block = past.store.block(*info)?;
+            for id in ids {
+                let query = self.queries.get_mut(id).expect("it is being hydrated");
+                query.hydrate_block(&block, info.sealed && past.groups_are_stored, closed_ms)?;
+                query.step(&mut self.timely);
+                if query.hydrated_bytes > QUERY_BYTES_MAX {
+                    return Err(too_large());
+                }
+            }
+        }
+        for id in ids {
+            self.hydrate_relations(*id);
+            let query = self.queries.get_mut(id).expect("it is being hydrated");
+            query.advance(closed_ms + 1);
+            query.work_off(&mut self.timely);
+            query.take_output();
+        }
+        Ok(())
+    }
+
+    fn hydrate_groups(&mut self, id: QueryId, past: &Past<'_>) -> Result<(), StoreError> {
+        if !past.groups_are_stored {
+            return Ok(());
+        }
+        let query = self.queries.get_mut(&id).expect("it is being hydrated");
+        let Some(view) = query.view.clone() else {
+            return Ok(());
+        };
+        for at in query.all_time_inputs() {
+            let number = query.parts.changes[at].all_time.expect("filtered by it");
+            let mut fed = 0;
+            past.store.groups(view.oid, number, |key, totals| {
+                let key = Packed::from_bytes(key.to_vec());
+                key.values()
+                    .map_err(|error| StoreError::Damaged(error.to_string()))?;
+                let totals = query.parts.changes[at].decode(totals)?;
+                query.parts.changes[at].feed_group(key, totals);
+                fed += 1;
+                if fed % HYDRATION_ROWS == 0 {
+                    query.step(&mut self.timely);
+                }
+                Ok(())
+            })?;
+            query.step(&mut self.timely);
+        }
+        Ok(())
+    }
+
+    fn hydrate_relations(&mut self, id: QueryId) {
+        let mut query = self.queries.remove(&id).expect("it is being hydrated");
+        for at in 0..query.parts.relations.len() {
+            let name = query.parts.relations[at].name.clone();
+            match self.views.get(&name).map(|parent| &self.queries[parent]) {
+                Some(parent) => {
+                    let mut rows = parent.rows().peekable();
+                    while rows.peek().is_some() {
+                        query.feed_relation(at, rows.by_ref().take(HYDRATION_ROWS));
+                        query.step(&mut self.timely);
+                    }
+                }
+                None if *name == *INGEST_POSITION => {
+                    let rows = self
+                        .positions
+                        .iter()
+                        .map(|(row, diff)| (row.clone(), *diff));
+                    query.feed_relation(at, rows);
+                    query.step(&mut self.timely);
+                }
+                None => {}
+            }
+        }
+        self.queries.insert(id, query);
+    }
+
+    /// Evaluates a block that comes or goes at `time`, without letting it enter.
+    ///
+    /// # Errors
+    /// The block cannot be read.
+    pub(crate) fn prepare(
+        &self,
+        block: &Block,
+        diff: i64,
+        time: Time,
+    ) -> Result<PreparedBatch, StoreError> {
+        let mut batch = PreparedBatch::default();
+        for (id, query) in &self.queries {
+            let prepared: Vec<Prepared> = query
+                .parts
+                .changes
+                .iter()
+                .map(|input| match input.all_time {
+                    // Nothing leaves an all-time aggregate but an error.
+                    Some(_) if diff < 0 && !input.has_errors() => Ok(Prepared::default()),
+                    _ => input.prepare(block, diff, time),
+                })
+                .collect::<Result<_, _>>()?;
+            if !prepared.iter().all(Prepared::is_empty) {
+                batch.0.insert(*id, prepared);
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Writes the groups of all-time aggregates as they will be once `batch` is visible.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(crate) fn save_groups(
+        &self,
+        write: &Transaction<'_>,
+        batch: &PreparedBatch,
+    ) -> Result<(), StoreError> {
+        let nothing = Prepared::default();
+        for (id, query) in &self.queries {
+            let Some(view) = &query.view else { continue };
+            for (at, input) in query.parts.changes.iter().enumerate() {
+                let Some(number) = input.all_time else {
+                    continue;
+                };
+                let prepared = batch.0.get(id).map_or(&nothing, |prepared| &prepared[at]);
+                write.put_groups(view.oid, number, input.unsaved(prepared))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The store holds all groups as they are now.
+    pub(crate) fn saved(&mut self) {
+        for query in self.queries.values_mut() {
+            query
+                .parts
+                .changes
+                .iter_mut()
+                .for_each(changes::Changes::saved);
+        }
+    }
+
+    /// Writes all groups of a view that has just been created.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(crate) fn save_view(&self, name: &str, write: &Transaction<'_>) -> Result<(), StoreError> {
+        let nothing = Prepared::default();
+        let query = &self.queries[&self.views[name]];
+        for input in &query.parts.changes {
+            if let (Some(number), Some(view)) = (input.all_time, &query.view) {
+                write.put_groups(view.oid, number, input.unsaved(&nothing))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a prepared batch enter at `time`; it becomes visible when the time is closed.
+    pub(crate) fn feed(&mut self, batch: PreparedBatch, diff: i64, time: Time) {
+        for (id, prepared) in batch.0 {
+            let query = self
+                .queries
+                .get_mut(&id)
+                .expect("no query goes while a batch is written");
+            for (input, prepared) in query.parts.changes.iter_mut().zip(prepared) {
+                if diff < 0 && input.all_time.is_some() {
+                    input.forget_errors(prepared);
+                } else {
+                    input.feed(prepared, time);
+                }
+            }
+            query.has_news = true;
+        }
+    }
+
+    /// Changes a row of `ingest_position` at `time`.
+    pub(crate) fn update_position(&mut self, row: Row, time: Time, diff: i64) {
+        operators::update(&mut self.positions, row.clone(), diff);
+        self.position_updates.push((row, time, diff));
+    }
+
+    /// Closes every time up to `time` and tells subscribers.
+    pub(crate) fn close(&mut self, time: Time) {
+        let time = time.max(self.closed_ms);
+        let mut brought_out: BTreeMap<QueryId, Vec<(Row, Time, i64)>> = BTreeMap::new();
+        let positions = std::mem::take(&mut self.position_updates);
+        for (id, query) in &mut self.queries {
+            for at in 0..query.parts.relations.len() {
+                let name = &query.parts.relations[at].name;
+                let updates = match self.views.get(name) {
+                    Some(parent) => brought_out.get(parent).map(Vec::as_slice),
+                    None => (**name == *INGEST_POSITION).then_some(&*positions),
+                };
+                query.feed_updates(at, updates.unwrap_or_default());
+            }
+            if query.has_work(time) {
+                query.advance(time + 1);
+                query.work_off(&mut self.timely);
+                brought_out.insert(*id, query.take_output());
+            }
+        }
+        self.closed_ms = time;
+        self.tell(brought_out);
+    }
+
+    fn tell(&mut self, mut brought_out: BTreeMap<QueryId, Vec<(Row, Time, i64)>>) {
+        let time = self.closed_ms;
+        let failed: Vec<(QueryId, SqlError)> = self
+            .queries
+            .iter()
+            .filter(|(_, query)| !query.subscribers.is_empty())
+            .filter_map(|(id, _)| self.error_of(*id).map(|error| (*id, error)))
+            .collect();
+        for (id, error) in failed {
+            self.queries
+                .get_mut(&id)
+                .expect("listed above")
+                .fail(&error);
+        }
+        for (id, query) in &mut self.queries {
+            query.tell(
+                brought_out.remove(id).unwrap_or_default(),
+                time,
+                PROGRESS_MS,
+            );
+        }
+        let unused: Vec<QueryId> = self
+            .queries
+            .iter()
+            .filter(|(_, query)| query.view.is_none() && query.unused_ms(time) > UNUSED_KEPT_MS)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in unused {
+            self.remove(id);
+        }
+    }
+
+    /// An error of the query or of one that it reads.
+    fn error_of(&self, id: QueryId) -> Option<SqlError> {
+        let query = self.queries.get(&id)?;
+        let own = query.parts.errors.borrow().first();
+        own.or_else(|| {
+            query
+                .parents
+                .iter()
+                .find_map(|parent| self.error_of(*parent))
+        })
+    }
+
+    /// When a row comes or goes by itself next.
+    pub(crate) fn next_wake_ms(&self) -> Option<Time> {
+        self.queries
+            .values()
+            .filter_map(Maintained::next_wake_ms)
+            .min()
+    }
+}
+
+fn too_large() -> SqlError {
+    SqlError::new(
+        SqlState::ProgramLimitExceeded,
+        format!(
+            "the query would hold more than {} MiB of the retained changes",
+            QUERY_BYTES_MAX >> 20
+        ),
+    )
+    .hint("Ask for fewer columns, add a filter, or aggregate.")
+}

@@ -1,0 +1,317 @@
+//! The worker under a clock that the test holds: what is durable, what is visible, and when.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::catalog::Catalog;
+use super::error::SqlError;
+use super::expr::{Expr, Function};
+use super::handle::{Appended, Command, Feed};
+use super::plan::{Aggregate, AggregateFunction, OrderKey, Plan, Query};
+use super::store::batch::Batch;
+use super::value::{Column, Row, Type, Value};
+use super::worker::Worker;
+use super::{Config, relations};
+
+/// Some Tuesday.
+const NOW_MS: u64 = 1_790_000_000_000;
+
+struct Engine {
+    dir: TempDir,
+    worker: Option<Worker>,
+    now_ms: u64,
+}
+
+impl Engine {
+    fn new() -> Self {
+        let mut engine = Engine {
+            dir: tempfile::tempdir().unwrap(),
+            worker: None,
+            now_ms: NOW_MS,
+        };
+        engine.restart();
+        engine
+    }
+
+    fn restart(&mut self) {
+        self.worker = None;
+        let config = Config {
+            data_dir: self.dir.path().to_owned(),
+            retain: Duration::from_secs(3600),
+        };
+        self.worker = Some(Worker::open(&config, plan, self.now_ms).unwrap().0);
+    }
+
+    fn run<T>(
+        &mut self,
+        command: impl FnOnce(oneshot::Sender<Result<T, SqlError>>) -> Command,
+    ) -> Result<T, SqlError> {
+        let (reply, mut answer) = oneshot::channel();
+        let worker = self.worker.as_mut().unwrap();
+        worker.run(&mut vec![command(reply)], self.now_ms);
+        answer.try_recv().unwrap()
+    }
+
+    fn append(&mut self, documents: &[String]) -> Appended {
+        let documents: Vec<Bytes> = documents.iter().cloned().map(Bytes::from).collect();
+        let batch = Box::new(Batch::read(&documents).unwrap());
+        self.run(|reply| Command::Append { batch, reply }).unwrap()
+    }
+
+    fn create(&mut self, name: &str) {
+        let query = Arc::new(plan(name, &relations::catalog()).unwrap());
+        let (name, sql) = (name.into(), name.into());
+        self.run(|reply| Command::CreateView {
+            name,
+            sql,
+            query,
+            reply,
+        })
+        .unwrap();
+    }
+
+    fn subscribe(&mut self, query: Query) -> Feed {
+        let query = Arc::new(query);
+        self.run(|reply| Command::Subscribe { query, reply })
+            .unwrap()
+    }
+
+    fn rows(&mut self, view: &str) -> Vec<String> {
+        let arity = plan(view, &relations::catalog()).unwrap().plan.arity();
+        let mut feed = self.subscribe(query(get(view, &(0..arity).collect::<Vec<_>>())));
+        rows(&fold(&mut feed))
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now_ms += ms;
+        self.worker.as_mut().unwrap().advance(self.now_ms);
+    }
+}
+
+/// Everything that waits in a feed, added up.
+fn fold(feed: &mut Feed) -> BTreeMap<Row, i64> {
+    let mut rows = BTreeMap::new();
+    fold_into(&mut rows, feed);
+    rows
+}
+
+fn fold_into(rows: &mut BTreeMap<Row, i64>, feed: &mut Feed) {
+    while let Some(tick) = futures::FutureExt::now_or_never(feed.ticks.recv()) {
+        for (row, _, diff) in tick.unwrap().unwrap().updates.iter() {
+            *rows.entry(row.clone()).or_default() += diff;
+        }
+    }
+    rows.retain(|_, count| *count != 0);
+}
+
+fn rows(rows: &BTreeMap<Row, i64>) -> Vec<String> {
+    rows.iter()
+        .map(|(row, count)| {
+            let values: Vec<String> = row
+                .values()
+                .iter()
+                .map(|value| {
+                    value
+                        .text()
+                        .map_or("NULL".to_owned(), |text| text.into_owned())
+                })
+                .collect();
+            format!("{} x{count}", values.join(" "))
+        })
+        .collect()
+}
+
+fn change(id: u32, user: &str, kind: &str) -> String {
+    format!(
+        r#"{{"meta":{{"id":"00000000-0000-0000-0000-{id:012}","topic":"t","partition":0,"offset":{id},"dt":"2026-09-21T15:06:40Z"}},"user":"{user}","type":"{kind}"}}"#
+    )
+}
+
+fn changes(ids: std::ops::Range<u32>, user: &str) -> Vec<String> {
+    ids.map(|id| change(id, user, "edit")).collect()
+}
+
+fn column(name: &str) -> usize {
+    relations::CHANGE_COLUMNS
+        .iter()
+        .position(|(column, _)| *column == name)
+        .unwrap()
+}
+
+fn get(name: &str, columns: &[usize]) -> Plan {
+    Plan::Get {
+        name: name.into(),
+        columns: columns.to_vec(),
+    }
+}
+
+fn query(plan: Plan) -> Query {
+    let columns = (0..plan.arity())
+        .map(|at| Column {
+            name: format!("c{at}").into(),
+            ty: Type::Text,
+            nullable: true,
+        })
+        .collect();
+    Query {
+        plan,
+        columns,
+        order: Vec::new(),
+    }
+}
+
+fn count_star() -> Aggregate {
+    Aggregate {
+        function: AggregateFunction::Count,
+        argument: None,
+        distinct: false,
+        filter: None,
+    }
+}
+
+fn edits(columns: &[&str]) -> Box<Plan> {
+    let mut at: Vec<usize> = columns.iter().map(|name| column(name)).collect();
+    at.push(column("type"));
+    let is = |kind: &str| {
+        let literal = Expr::Literal(Value::Text(kind.into()), Type::Text);
+        Expr::Call(Function::Equal, vec![Expr::Column(at.len() - 1), literal])
+    };
+    Box::new(Plan::Filter {
+        predicate: Expr::Call(Function::Or, vec![is("edit"), is("new")]),
+        input: Box::new(get("recentchanges", &at)),
+    })
+}
+
+/// The plans of the views that these tests use.
+fn plan(view: &str, _: &Catalog) -> Result<Query, SqlError> {
+    let aggregate = |input, keys: Vec<Expr>| Plan::Aggregate {
+        input,
+        keys,
+        aggregates: vec![count_star()],
+    };
+    let order = |at, descending| OrderKey {
+        expr: Expr::Column(at),
+        descending,
+        nulls_first: descending,
+    };
+    Ok(query(match view {
+        "counter" => aggregate(edits(&[]), vec![]),
+        "user_edits" => aggregate(edits(&["user"]), vec![Expr::Column(0)]),
+        "top2" => Plan::TopK {
+            input: Box::new(get("user_edits", &[0, 1])),
+            order: vec![order(1, true), order(0, false)],
+            limit: Some(2),
+            offset: 0,
+        },
+        "ingest_position" => get("ingest_position", &[0, 1, 2, 3]),
+        _ => return Err(SqlError::unsupported(view)),
+    }))
+}
+
+fn with_views() -> Engine {
+    let mut engine = Engine::new();
+    for view in ["counter", "user_edits", "top2"] {
+        engine.create(view);
+    }
+    engine
+}
+
+#[test]
+fn an_empty_engine_has_counted_to_zero() {
+    let mut engine = with_views();
+    assert_eq!(engine.rows("counter"), ["0 x1"]);
+    assert_eq!(engine.rows("user_edits"), Vec::<String>::new());
+    engine.restart();
+    assert_eq!(engine.rows("counter"), ["0 x1"]);
+}
+
+#[test]
+fn repeats_count_once_and_survive_restarts() {
+    let mut engine = with_views();
+    engine.append(&changes(0..3, "Ann"));
+    let appended = engine.append(&[changes(2..5, "Bob"), changes(4..5, "Bob")].concat());
+    assert_eq!((appended.kept, appended.repeats), (2, 2));
+    let expected = ["Ann 3 x1", "Bob 2 x1"];
+    for _ in 0..3 {
+        assert_eq!(engine.rows("user_edits"), expected);
+        assert_eq!(engine.rows("counter"), ["5 x1"]);
+        assert_eq!(engine.rows("ingest_position"), ["t 0 1790003200000 4 x1"]);
+        engine.restart();
+        assert_eq!(engine.append(&changes(0..5, "Eve")).kept, 0);
+    }
+}
+
+#[test]
+fn a_feed_brings_only_what_changed() {
+    let mut engine = with_views();
+    engine.append(
+        &[
+            changes(0..3, "Ann"),
+            changes(10..12, "Bob"),
+            changes(20..21, "Cid"),
+        ]
+        .concat(),
+    );
+    let mut feed = engine.subscribe(plan("top2", &relations::catalog()).unwrap());
+    let mut state = fold(&mut feed);
+    assert_eq!(rows(&state), ["Ann 3 x1", "Bob 2 x1"]);
+    engine.append(&changes(21..24, "Cid"));
+    let tick = futures::FutureExt::now_or_never(feed.ticks.recv())
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    let updates: Vec<String> = tick
+        .updates
+        .iter()
+        .map(|(row, _, diff)| format!("{} {diff}", row.values()[0].text().unwrap()))
+        .collect();
+    assert_eq!(updates, ["Bob -1", "Cid 1"]);
+    assert!(
+        tick.updates
+            .iter()
+            .all(|(_, time, _)| *time < tick.upper_ms)
+    );
+    engine.pass(1_000);
+    fold_into(&mut state, &mut feed);
+    assert!(!state.is_empty());
+}
+
+#[test]
+fn all_time_outlives_the_retained_changes() {
+    let mut engine = with_views();
+    for batch in 0..40_u32 {
+        engine.append(&changes(
+            batch * 1000..batch * 1000 + 1000,
+            &format!("user{}", batch % 7),
+        ));
+    }
+    let count = || {
+        query(Plan::Aggregate {
+            input: Box::new(get("recentchanges", &[])),
+            keys: vec![],
+            aggregates: vec![count_star()],
+        })
+    };
+    let mut retained = engine.subscribe(count());
+    let mut state = fold(&mut retained);
+    assert_eq!(rows(&state), ["40000 x1"]);
+    engine.restart();
+    let mut retained = engine.subscribe(count());
+    state = fold(&mut retained);
+    assert_eq!(rows(&state), ["40000 x1"]);
+    engine.pass(3_600_001 + 1_000);
+    fold_into(&mut state, &mut retained);
+    assert_eq!(rows(&state), ["0 x1"]);
+    for _ in 0..2 {
+        assert_eq!(engine.rows("counter"), ["40000 x1"]);
+        assert_eq!(engine.rows("top2"), ["user0 6000 x1", "user1 6000 x1"]);
+        engine.restart();
+    }
+    // What has left is no longer known: it counts again.
+    assert_eq!(engine.append(&changes(0..1, "Ann")).kept, 1);
+}
