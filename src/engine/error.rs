@@ -55,6 +55,10 @@ pub enum SqlState {
     CardinalityViolation,
     /// 2201B
     InvalidRegularExpression,
+    /// 2201W
+    InvalidRowCount,
+    /// 42712
+    DuplicateAlias,
     /// 22011
     SubstringError,
     /// 22025
@@ -115,6 +119,8 @@ impl SqlState {
         match self {
             SqlState::FeatureNotSupported => "0A000",
             SqlState::CardinalityViolation => "21000",
+            SqlState::InvalidRowCount => "2201W",
+            SqlState::DuplicateAlias => "42712",
             SqlState::SubstringError => "22011",
             SqlState::InvalidRegularExpression => "2201B",
             SqlState::InvalidEscapeSequence => "22025",

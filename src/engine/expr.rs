@@ -21,6 +21,7 @@ use super::value::{Type, Value};
 pub(crate) use arithmetic::divide_numeric;
 pub use calendar::Field;
 pub use pattern::{Pattern, PatternKind};
+pub(crate) use strings::array_text;
 
 /// An expression whose columns are resolved and whose types fit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -315,6 +316,38 @@ impl Expr {
                     left.rewrite_columns(level, map);
                 }
                 plan.visit_exprs_mut(&mut |expr| expr.rewrite_columns(level + 1, map));
+            }
+        }
+    }
+
+    /// The same expression seen from `depth` queries further inside.
+    pub(crate) fn seen_from_inside(&self, depth: usize) -> Self {
+        let mut moved = self.clone();
+        if depth > 0 {
+            moved.move_inside(0, depth);
+        }
+        moved
+    }
+
+    fn move_inside(&mut self, level: usize, by: usize) {
+        match self {
+            Expr::Column(at) if level == 0 => {
+                *self = Expr::Outer {
+                    depth: by,
+                    column: *at,
+                }
+            }
+            Expr::Outer { depth, .. } if *depth >= level.max(1) => *depth += by,
+            Expr::Column(_) | Expr::Literal(..) | Expr::Outer { .. } => {}
+            Expr::Call(_, arguments) => arguments
+                .iter_mut()
+                .for_each(|argument| argument.move_inside(level, by)),
+            Expr::Matches(input, _) | Expr::In(input, _) => input.move_inside(level, by),
+            Expr::Subquery(kind, plan) => {
+                if let Subquery::Any(_, left) = kind {
+                    left.move_inside(level, by);
+                }
+                plan.visit_exprs_mut(&mut |expr| expr.move_inside(level + 1, by));
             }
         }
     }

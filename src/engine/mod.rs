@@ -11,6 +11,7 @@ pub mod catalog;
 mod dataflow;
 pub mod error;
 pub mod expr;
+pub mod fold;
 pub mod handle;
 mod packed;
 pub mod plan;

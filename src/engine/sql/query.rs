@@ -1,0 +1,508 @@
+//! Whole queries: WITH, set operations, VALUES, ORDER BY and LIMIT.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use sqlparser::ast;
+
+use super::bind::{Binder, Bound, Place};
+use super::parse::fold;
+use super::scope::{Names, Planned, Scope, ScopeColumn};
+use crate::engine::error::{SqlError, SqlState};
+use crate::engine::expr::{Expr, Function};
+use crate::engine::plan::{OrderKey, Plan};
+use crate::engine::value::{Column, Type, Value};
+
+/// A query before the columns that only its order needs are taken away.
+pub(super) struct Ordered {
+    /// Its rows may have more columns than are shown.
+    pub(super) plan: Plan,
+    /// The columns shown.
+    pub(super) columns: Vec<Column>,
+    /// Over the plan's columns.
+    pub(super) order: Vec<OrderKey>,
+}
+
+impl Ordered {
+    /// The query without order, and with the columns shown alone.
+    pub(super) fn unordered(self) -> Planned {
+        let shown = self.columns.len();
+        let plan = if self.plan.arity() > shown {
+            Plan::Project {
+                input: Box::new(self.plan),
+                columns: (0..shown).map(Expr::Column).collect(),
+            }
+        } else {
+            self.plan
+        };
+        Planned {
+            plan,
+            columns: self.columns,
+        }
+    }
+}
+
+impl Binder<'_> {
+    /// A query inside another one.
+    pub(super) fn query(&self, query: &ast::Query, names: &Names<'_>) -> Result<Planned, SqlError> {
+        self.nested(|| Ok(self.ordered_query(query, names)?.unordered()))
+    }
+
+    pub(super) fn ordered_query(
+        &self,
+        query: &ast::Query,
+        names: &Names<'_>,
+    ) -> Result<Ordered, SqlError> {
+        refuse_clauses(query)?;
+        let with;
+        let names = match &query.with {
+            Some(clause) => {
+                with = self.with_names(clause, names)?;
+                &with
+            }
+            None => names,
+        };
+        let order_by = order_items(query.order_by.as_ref())?;
+        let mut ordered = match query.body.as_ref() {
+            ast::SetExpr::Select(select) => self.select(select, order_by, names)?,
+            body => {
+                let planned = self.set_expr(body, names)?;
+                self.order_by_output(planned, order_by)?
+            }
+        };
+        let (limit, offset) = self.limits(query)?;
+        if limit.is_some() || offset > 0 {
+            ordered.plan = Plan::TopK {
+                input: Box::new(ordered.plan),
+                order: ordered.order.clone(),
+                limit,
+                offset,
+            };
+        }
+        Ok(ordered)
+    }
+
+    fn with_names<'s>(&self, with: &ast::With, names: &Names<'s>) -> Result<Names<'s>, SqlError> {
+        if with.recursive {
+            return Err(SqlError::unsupported("WITH RECURSIVE"));
+        }
+        let mut names = names.clone();
+        for cte in &with.cte_tables {
+            let mut planned = self.query(&cte.query, &names)?;
+            rename(&mut planned.columns, &cte.alias)?;
+            let name = fold(&cte.alias.name.value, cte.alias.name.quote_style);
+            let mut ctes = (*names.ctes).clone();
+            ctes.insert(name, Rc::new(planned));
+            names.ctes = Rc::new(ctes);
+        }
+        Ok(names)
+    }
+
+    /// A query's body, without an order.
+    fn set_expr(&self, body: &ast::SetExpr, names: &Names<'_>) -> Result<Planned, SqlError> {
+        self.nested(|| match body {
+            ast::SetExpr::Select(select) => Ok(self.select(select, &[], names)?.unordered()),
+            ast::SetExpr::Query(query) => self.query(query, names),
+            ast::SetExpr::Values(values) => self.values(values, names),
+            ast::SetExpr::SetOperation { .. } => self.union(body, names),
+            ast::SetExpr::Table(table) => {
+                let name = super::Name {
+                    schema: table.schema_name.clone(),
+                    name: table.table_name.clone().unwrap_or_default(),
+                };
+                self.relation(&name, names)
+            }
+            _ => Err(SqlError::unsupported(
+                "a statement that changes data inside a query",
+            )),
+        })
+    }
+
+    /// A chain of UNIONs, which leans to the left, member by member.
+    fn union(&self, body: &ast::SetExpr, names: &Names<'_>) -> Result<Planned, SqlError> {
+        let mut members = Vec::new();
+        let mut rest = body;
+        while let ast::SetExpr::SetOperation {
+            left,
+            op,
+            set_quantifier,
+            right,
+        } = rest
+        {
+            use ast::SetQuantifier::{All, Distinct, None};
+            let distinct = match (op, set_quantifier) {
+                (ast::SetOperator::Union, All) => false,
+                (ast::SetOperator::Union, None | Distinct) => true,
+                (op, _) => return Err(SqlError::unsupported(op)),
+            };
+            members.push((distinct, right.as_ref()));
+            rest = left;
+        }
+        let mut planned = vec![self.set_expr(rest, names)?];
+        let mut distinct_up_to = 0;
+        for (distinct, member) in members.into_iter().rev() {
+            planned.push(self.set_expr(member, names)?);
+            if distinct {
+                distinct_up_to = planned.len();
+            }
+        }
+        self.united(planned, distinct_up_to)
+    }
+
+    /// UNION ALL of the members, of which the first so many are united without repeats: UNION makes all before it distinct.
+    fn united(
+        &self,
+        mut members: Vec<Planned>,
+        distinct_up_to: usize,
+    ) -> Result<Planned, SqlError> {
+        let mut columns = members
+            .first()
+            .map(|first| first.columns.clone())
+            .unwrap_or_default();
+        for member in &members[1..] {
+            if member.columns.len() != columns.len() {
+                return Err(SqlError::new(
+                    SqlState::SyntaxError,
+                    "each UNION query must have the same number of columns",
+                ));
+            }
+            for (column, other) in columns.iter_mut().zip(&member.columns) {
+                column.ty = super::casts::common(column.ty, other.ty).ok_or_else(|| {
+                    SqlError::new(
+                        SqlState::DatatypeMismatch,
+                        format!(
+                            "UNION types {} and {} cannot be matched",
+                            column.ty, other.ty
+                        ),
+                    )
+                })?;
+                column.nullable |= other.nullable;
+            }
+        }
+        let mut inputs: Vec<Plan> = members
+            .drain(..)
+            .map(|member| retyped(member, &columns))
+            .collect();
+        if distinct_up_to > 0 {
+            let rest = inputs.split_off(distinct_up_to);
+            let distinct = Plan::Distinct {
+                input: Box::new(Plan::UnionAll { inputs }),
+            };
+            inputs = std::iter::once(distinct).chain(rest).collect();
+        }
+        let plan = match inputs.len() {
+            1 => inputs.remove(0),
+            _ => Plan::UnionAll { inputs },
+        };
+        Ok(Planned { plan, columns })
+    }
+
+    fn values(&self, values: &ast::Values, names: &Names<'_>) -> Result<Planned, SqlError> {
+        let scope = Scope::empty(names.clone());
+        let place = Place::plain("VALUES");
+        let rows = values
+            .rows
+            .iter()
+            .map(|row| self.bind_all(&row.content, &scope, &place))
+            .collect::<Result<Vec<_>, _>>()?;
+        let arity = rows.first().map_or(0, Vec::len);
+        if rows.iter().any(|row| row.len() != arity) {
+            return Err(SqlError::new(
+                SqlState::SyntaxError,
+                "VALUES lists must all be the same length",
+            ));
+        }
+        let mut types = Vec::with_capacity(arity);
+        for at in 0..arity {
+            let column: Vec<Bound> = rows.iter().map(|row| row[at].clone()).collect();
+            types.push(self.common_type("VALUES", &column)?);
+        }
+        let rows = rows
+            .into_iter()
+            .map(|row| {
+                row.into_iter()
+                    .zip(&types)
+                    .map(|(bound, ty)| self.coerce(bound, *ty))
+                    .collect::<Result<Vec<Expr>, _>>()
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let columns = types
+            .into_iter()
+            .enumerate()
+            .map(|(at, ty)| Column {
+                name: format!("column{}", at + 1).into(),
+                ty,
+                nullable: true,
+            })
+            .collect();
+        Ok(Planned {
+            plan: rows_of(arity, rows),
+            columns,
+        })
+    }
+
+    /// ORDER BY over the output alone: names and positions, and expressions of them.
+    fn order_by_output(
+        &self,
+        planned: Planned,
+        order_by: &[ast::OrderByExpr],
+    ) -> Result<Ordered, SqlError> {
+        let names = Names {
+            ctes: Rc::default(),
+            outer: None,
+        };
+        let scope = Scope {
+            columns: planned
+                .columns
+                .iter()
+                .map(|column| ScopeColumn {
+                    table: None,
+                    schema: None,
+                    column: column.clone(),
+                    qualified_only: false,
+                })
+                .collect(),
+            ..Scope::empty(names)
+        };
+        let order = order_by
+            .iter()
+            .map(|item| {
+                let expr = match position(&item.expr, planned.columns.len(), "ORDER BY")? {
+                    Some(at) => Expr::Column(at),
+                    None => {
+                        let bound = self.bind(&item.expr, &scope, &Place::plain("ORDER BY"))?;
+                        self.settled(bound)?.0
+                    }
+                };
+                order_key(expr, item)
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Ordered {
+            plan: planned.plan,
+            columns: planned.columns,
+            order,
+        })
+    }
+
+    /// LIMIT and OFFSET, or FETCH FIRST.
+    fn limits(&self, query: &ast::Query) -> Result<(Option<u64>, u64), SqlError> {
+        let (mut limit, mut offset) = (None, 0);
+        match &query.limit_clause {
+            Some(ast::LimitClause::LimitOffset {
+                limit: limit_expr,
+                offset: offset_expr,
+                ..
+            }) => {
+                if let Some(expr) = limit_expr {
+                    limit = self.row_count(expr, "LIMIT")?;
+                }
+                if let Some(expr) = offset_expr {
+                    offset = self.row_count(&expr.value, "OFFSET")?.unwrap_or(0);
+                }
+            }
+            Some(ast::LimitClause::OffsetCommaLimit { .. }) => {
+                return Err(SqlError::new(
+                    SqlState::SyntaxError,
+                    "LIMIT #,# is not SQL; use LIMIT and OFFSET",
+                ));
+            }
+            None => {}
+        }
+        if let Some(fetch) = &query.fetch {
+            if fetch.with_ties || fetch.percent {
+                return Err(SqlError::unsupported("FETCH ... WITH TIES"));
+            }
+            limit = match &fetch.quantity {
+                Some(quantity) => self.row_count(quantity, "FETCH")?,
+                None => Some(1),
+            };
+        }
+        Ok((limit, offset))
+    }
+
+    /// A constant number of rows; NULL is no limit.
+    fn row_count(&self, expr: &ast::Expr, clause: &'static str) -> Result<Option<u64>, SqlError> {
+        let names = Names {
+            ctes: Rc::default(),
+            outer: None,
+        };
+        let scope = Scope::empty(names);
+        let bound = self.bind(expr, &scope, &Place::plain(clause))?;
+        let count = match bound {
+            // Numbers of any kind count rows, as in Postgres.
+            Bound::Typed(expr, Type::Numeric | Type::Double) => {
+                super::bind::call(Function::Cast(Type::BigInt), vec![expr], Type::BigInt)
+            }
+            other => self.coerce(other, Type::BigInt)?,
+        };
+        match count.eval(&[]) {
+            Ok(Value::BigInt(count)) => u64::try_from(count).map(Some).map_err(|_| {
+                SqlError::new(
+                    SqlState::InvalidRowCount,
+                    format!("{clause} must not be negative"),
+                )
+            }),
+            Ok(_) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// VALUES of constants are rows; with subqueries or outer columns in them each row is a projection of its own.
+fn rows_of(arity: usize, rows: Vec<Vec<Expr>>) -> Plan {
+    let is_literal = |expr: &Expr| matches!(expr, Expr::Literal(..));
+    if rows.iter().flatten().all(is_literal) {
+        let rows = rows
+            .into_iter()
+            .map(|row| {
+                row.into_iter()
+                    .map(|expr| match expr {
+                        Expr::Literal(value, _) => value,
+                        _ => Value::Null,
+                    })
+                    .collect()
+            })
+            .collect();
+        return Plan::Constant { arity, rows };
+    }
+    Plan::UnionAll {
+        inputs: rows
+            .into_iter()
+            .map(|columns| Plan::Project {
+                input: Box::new(one_row()),
+                columns,
+            })
+            .collect(),
+    }
+}
+
+/// The input of a SELECT without FROM: one row without columns.
+pub(super) fn one_row() -> Plan {
+    Plan::Constant {
+        arity: 0,
+        rows: vec![std::iter::empty().collect()],
+    }
+}
+
+/// The member with its columns cast to the types of the union.
+fn retyped(member: Planned, columns: &[Column]) -> Plan {
+    let same = member
+        .columns
+        .iter()
+        .zip(columns)
+        .all(|(own, wanted)| own.ty == wanted.ty);
+    if same {
+        return member.plan;
+    }
+    let casts = member
+        .columns
+        .iter()
+        .zip(columns)
+        .enumerate()
+        .map(|(at, (own, wanted))| {
+            if own.ty == wanted.ty {
+                Expr::Column(at)
+            } else {
+                Expr::Call(Function::Cast(wanted.ty), vec![Expr::Column(at)])
+            }
+        })
+        .collect();
+    Plan::Project {
+        input: Box::new(member.plan),
+        columns: casts,
+    }
+}
+
+/// Gives columns the names of an alias with a column list: `AS t (a, b)`.
+pub(super) fn rename(columns: &mut [Column], alias: &ast::TableAlias) -> Result<(), SqlError> {
+    if alias.columns.len() > columns.len() {
+        return Err(SqlError::new(
+            SqlState::InvalidColumnReference,
+            format!(
+                "table \"{}\" has {} columns available but {} columns specified",
+                alias.name.value,
+                columns.len(),
+                alias.columns.len()
+            ),
+        ));
+    }
+    for (column, renamed) in columns.iter_mut().zip(&alias.columns) {
+        column.name = Arc::from(fold(&renamed.name.value, renamed.name.quote_style));
+    }
+    Ok(())
+}
+
+fn order_items(order_by: Option<&ast::OrderBy>) -> Result<&[ast::OrderByExpr], SqlError> {
+    match order_by {
+        None => Ok(&[]),
+        Some(ast::OrderBy {
+            kind: ast::OrderByKind::Expressions(items),
+            interpolate: None,
+        }) => Ok(items),
+        Some(_) => Err(SqlError::unsupported("ORDER BY ALL")),
+    }
+}
+
+/// One key of ORDER BY: NULLs are larger than everything, unless it says otherwise.
+pub(super) fn order_key(expr: Expr, item: &ast::OrderByExpr) -> Result<OrderKey, SqlError> {
+    let descending = match item.options.sort {
+        None | Some(ast::OrderBySort::Asc) => false,
+        Some(ast::OrderBySort::Desc) => true,
+        Some(_) => return Err(SqlError::unsupported("ORDER BY ... USING")),
+    };
+    if item.with_fill.is_some() {
+        return Err(SqlError::unsupported("ORDER BY ... WITH FILL"));
+    }
+    Ok(OrderKey {
+        expr,
+        descending,
+        nulls_first: item.options.nulls_first.unwrap_or(descending),
+    })
+}
+
+/// `ORDER BY 2`: the position of an output column, from 0.
+pub(super) fn position(
+    expr: &ast::Expr,
+    columns: usize,
+    clause: &str,
+) -> Result<Option<usize>, SqlError> {
+    let ast::Expr::Value(value) = expr else {
+        return Ok(None);
+    };
+    let ast::Value::Number(digits, _) = &value.value else {
+        return match &value.value {
+            ast::Value::Placeholder(_) | ast::Value::Null => Ok(None),
+            _ => Err(SqlError::new(
+                SqlState::SyntaxError,
+                format!("non-integer constant in {clause}"),
+            )),
+        };
+    };
+    digits
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| number.checked_sub(1))
+        .filter(|at| *at < columns)
+        .map(Some)
+        .ok_or_else(|| {
+            SqlError::new(
+                SqlState::InvalidColumnReference,
+                format!("{clause} position {digits} is not in select list"),
+            )
+        })
+}
+
+fn refuse_clauses(query: &ast::Query) -> Result<(), SqlError> {
+    let clause = if !query.locks.is_empty() {
+        "FOR UPDATE"
+    } else if query.for_clause.is_some() {
+        "a FOR clause"
+    } else if query.settings.is_some() || query.format_clause.is_some() {
+        "SETTINGS"
+    } else if !query.pipe_operators.is_empty() {
+        "the pipe operator"
+    } else {
+        return Ok(());
+    };
+    Err(SqlError::unsupported(clause))
+}

@@ -1,0 +1,549 @@
+//! One SELECT: FROM, WHERE, GROUP BY, HAVING, the select list, DISTINCT, and what ORDER BY needs of them.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use sqlparser::ast;
+
+use super::bind::{AGGREGATE_BASE, Binder, Place};
+use super::casts;
+use super::parse::{fold, name_of};
+use super::query::{Ordered, order_key, position};
+use super::scope::{Names, Scope, missing_table};
+use crate::engine::error::{SqlError, SqlState};
+use crate::engine::expr::{Expr, Subquery};
+use crate::engine::plan::{Aggregate, OrderKey, Plan};
+use crate::engine::value::Column;
+
+/// One column of the select list.
+struct Output {
+    expr: Expr,
+    column: Column,
+}
+
+/// The rows that the select list sees: those of FROM, or groups of them.
+struct Grouping {
+    keys: Vec<Expr>,
+    aggregates: Vec<Aggregate>,
+}
+
+impl Binder<'_> {
+    pub(super) fn select(
+        &self,
+        select: &ast::Select,
+        order_by: &[ast::OrderByExpr],
+        names: &Names<'_>,
+    ) -> Result<Ordered, SqlError> {
+        refuse_clauses(select)?;
+        let (from, scope) = self.from(&select.from, names)?;
+        let rows = match &select.selection {
+            Some(condition) => self.filtered(from, condition, &scope)?,
+            None => from,
+        };
+
+        let aggregates = RefCell::new(Vec::new());
+        let place = |clause| Place {
+            clause,
+            aggregates: Some(&aggregates),
+        };
+        let mut outputs = self.outputs(&select.projection, &scope, &place("SELECT"))?;
+        let keys = self.group_keys(&select.group_by, &select.projection, &outputs, &scope)?;
+        let mut having = select
+            .having
+            .as_ref()
+            .map(|having| self.condition(having, &scope, &place("HAVING")))
+            .transpose()?;
+        let mut order = order_by
+            .iter()
+            .map(|item| {
+                let expr = self.order_expr(item, &outputs, &scope, &place("ORDER BY"))?;
+                order_key(expr, item)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+
+        let mut plan = rows;
+        let aggregates = aggregates.into_inner();
+        if !keys.is_empty() || !aggregates.is_empty() || having.is_some() {
+            let grouping = Grouping { keys, aggregates };
+            for output in &mut outputs {
+                output.expr = grouping.regrouped(&output.expr, &scope)?;
+            }
+            for key in &mut order {
+                key.expr = grouping.regrouped(&key.expr, &scope)?;
+            }
+            having = having
+                .map(|having| grouping.regrouped(&having, &scope))
+                .transpose()?;
+            plan = Plan::Aggregate {
+                input: Box::new(plan),
+                keys: grouping.keys,
+                aggregates: grouping.aggregates,
+            };
+        }
+        if let Some(predicate) = having {
+            plan = filter(plan, predicate.conjuncts());
+        }
+        projected(plan, outputs, order, select.distinct.as_ref())
+    }
+
+    fn outputs(
+        &self,
+        items: &[ast::SelectItem],
+        scope: &Scope<'_>,
+        place: &Place<'_>,
+    ) -> Result<Vec<Output>, SqlError> {
+        let mut outputs = Vec::with_capacity(items.len());
+        for item in items {
+            match item {
+                ast::SelectItem::UnnamedExpr(expr) => {
+                    outputs.push(self.output(expr, column_name(expr), scope, place)?);
+                }
+                ast::SelectItem::ExprWithAlias { expr, alias } => {
+                    let name = fold(&alias.value, alias.quote_style);
+                    outputs.push(self.output(expr, name, scope, place)?);
+                }
+                ast::SelectItem::Wildcard(options) => {
+                    refuse_wildcard_options(options)?;
+                    if scope.columns.is_empty() {
+                        return Err(SqlError::new(
+                            SqlState::SyntaxError,
+                            "SELECT * with no tables specified is not valid",
+                        ));
+                    }
+                    outputs.extend(all_columns(scope, None));
+                }
+                ast::SelectItem::QualifiedWildcard(
+                    ast::SelectItemQualifiedWildcardKind::ObjectName(name),
+                    options,
+                ) => {
+                    refuse_wildcard_options(options)?;
+                    let name = name_of(name)?;
+                    let qualifier: Vec<String> =
+                        name.schema.iter().chain([&name.name]).cloned().collect();
+                    if !scope.has_table(&qualifier) {
+                        return Err(missing_table(&name.to_string()));
+                    }
+                    outputs.extend(all_columns(scope, Some(&qualifier)));
+                }
+                other => {
+                    return Err(SqlError::unsupported(format_args!("select item {other}")));
+                }
+            }
+        }
+        Ok(outputs)
+    }
+
+    fn output(
+        &self,
+        expr: &ast::Expr,
+        name: String,
+        scope: &Scope<'_>,
+        place: &Place<'_>,
+    ) -> Result<Output, SqlError> {
+        let bound = self.bind(expr, scope, place)?;
+        let (expr, ty) = self.settled(bound)?;
+        let nullable = match &expr {
+            Expr::Column(at) => scope
+                .columns
+                .get(*at)
+                .is_none_or(|column| column.column.nullable),
+            _ => true,
+        };
+        Ok(Output {
+            expr,
+            column: Column {
+                name: Arc::from(name),
+                ty,
+                nullable,
+            },
+        })
+    }
+
+    /// GROUP BY's expressions: positions and names of the select list, or expressions of FROM's columns.
+    fn group_keys(
+        &self,
+        group_by: &ast::GroupByExpr,
+        items: &[ast::SelectItem],
+        outputs: &[Output],
+        scope: &Scope<'_>,
+    ) -> Result<Vec<Expr>, SqlError> {
+        let ast::GroupByExpr::Expressions(exprs, modifiers) = group_by else {
+            return Err(SqlError::unsupported("GROUP BY ALL"));
+        };
+        if !modifiers.is_empty() {
+            return Err(SqlError::unsupported("GROUP BY with modifiers"));
+        }
+        let mut keys = Vec::new();
+        for expr in exprs {
+            let key = match position(expr, outputs.len(), "GROUP BY")? {
+                Some(at) => outputs[at].expr.clone(),
+                None => match self.output_named(expr, items, outputs, scope)? {
+                    Some(output) => output,
+                    None => {
+                        let bound = self.bind(expr, scope, &Place::plain("GROUP BY"))?;
+                        self.settled(bound)?.0
+                    }
+                },
+            };
+            if has_aggregate(&key) {
+                return Err(SqlError::new(
+                    SqlState::GroupingError,
+                    "aggregate functions are not allowed in GROUP BY",
+                ));
+            }
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// In GROUP BY a name means FROM's column first, and only then one of the select list.
+    fn output_named(
+        &self,
+        expr: &ast::Expr,
+        items: &[ast::SelectItem],
+        outputs: &[Output],
+        scope: &Scope<'_>,
+    ) -> Result<Option<Expr>, SqlError> {
+        let ast::Expr::Identifier(ident) = expr else {
+            return Ok(None);
+        };
+        let name = fold(&ident.value, ident.quote_style);
+        if scope.find_here(&[], &name)?.is_some() {
+            return Ok(None);
+        }
+        let aliased = items
+            .iter()
+            .any(|item| matches!(item, ast::SelectItem::ExprWithAlias { .. }));
+        if !aliased {
+            return Ok(None);
+        }
+        only_output(&name, outputs, "GROUP BY")
+    }
+
+    /// In ORDER BY a name means a column of the select list first, a number its position.
+    fn order_expr(
+        &self,
+        item: &ast::OrderByExpr,
+        outputs: &[Output],
+        scope: &Scope<'_>,
+        place: &Place<'_>,
+    ) -> Result<Expr, SqlError> {
+        if let Some(at) = position(&item.expr, outputs.len(), "ORDER BY")? {
+            return Ok(outputs[at].expr.clone());
+        }
+        if let ast::Expr::Identifier(ident) = &item.expr {
+            let name = fold(&ident.value, ident.quote_style);
+            if let Some(expr) = only_output(&name, outputs, "ORDER BY")? {
+                return Ok(expr);
+            }
+        }
+        let bound = self.bind(&item.expr, scope, place)?;
+        Ok(self.settled(bound)?.0)
+    }
+}
+
+fn only_output(name: &str, outputs: &[Output], clause: &str) -> Result<Option<Expr>, SqlError> {
+    let mut found = outputs
+        .iter()
+        .filter(|output| *output.column.name == *name)
+        .map(|output| &output.expr);
+    let Some(first) = found.next() else {
+        return Ok(None);
+    };
+    if found.any(|other| other != first) {
+        return Err(SqlError::new(
+            SqlState::AmbiguousColumn,
+            format!("{clause} \"{name}\" is ambiguous"),
+        ));
+    }
+    Ok(Some(first.clone()))
+}
+
+/// The select list over the rows, then DISTINCT. What ORDER BY needs and the list has not follows as further columns.
+fn projected(
+    input: Plan,
+    outputs: Vec<Output>,
+    mut order: Vec<OrderKey>,
+    distinct: Option<&ast::Distinct>,
+) -> Result<Ordered, SqlError> {
+    let distinct = match distinct {
+        None | Some(ast::Distinct::All) => false,
+        Some(ast::Distinct::Distinct) => true,
+        Some(ast::Distinct::On(_)) => return Err(SqlError::unsupported("DISTINCT ON")),
+    };
+    let (mut exprs, columns): (Vec<Expr>, Vec<Column>) = outputs
+        .into_iter()
+        .map(|output| (output.expr, output.column))
+        .unzip();
+    for key in &mut order {
+        let at = exprs.iter().position(|expr| *expr == key.expr);
+        if at.is_none() && distinct {
+            return Err(SqlError::new(
+                SqlState::InvalidColumnReference,
+                "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
+            ));
+        }
+        let at = at.unwrap_or(exprs.len());
+        let expr = std::mem::replace(&mut key.expr, Expr::Column(at));
+        if at == exprs.len() {
+            exprs.push(expr);
+        }
+    }
+    let mut plan = Plan::Project {
+        input: Box::new(input),
+        columns: exprs,
+    };
+    if distinct {
+        plan = Plan::Distinct {
+            input: Box::new(plan),
+        };
+    }
+    Ok(Ordered {
+        plan,
+        columns,
+        order,
+    })
+}
+
+fn all_columns(scope: &Scope<'_>, qualifier: Option<&[String]>) -> Vec<Output> {
+    scope
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| match qualifier {
+            Some(qualifier) => column.is_of(qualifier),
+            None => !column.qualified_only,
+        })
+        .map(|(at, column)| Output {
+            expr: Expr::Column(at),
+            column: column.column.clone(),
+        })
+        .collect()
+}
+
+/// The rows for which all conjuncts are true. In a join each conjunct goes as far down as the columns that it reads.
+pub(super) fn filter(plan: Plan, conjuncts: Vec<Expr>) -> Plan {
+    use crate::engine::plan::JoinKind::Inner;
+    if conjuncts.is_empty() {
+        return plan;
+    }
+    let Plan::Join {
+        left,
+        right,
+        kind,
+        on,
+    } = plan
+    else {
+        return Plan::Filter {
+            input: Box::new(plan),
+            predicate: Expr::all(conjuncts),
+        };
+    };
+    let arity = left.arity();
+    let (mut to_left, mut to_right, mut to_both, mut above) = (vec![], vec![], vec![], vec![]);
+    for conjunct in conjuncts {
+        let (mut reads_left, mut reads_right) = (false, false);
+        conjunct.visit_columns(&mut |at| {
+            reads_left |= at < arity;
+            reads_right |= at >= arity;
+        });
+        match (reads_left, reads_right) {
+            (true, false) => to_left.push(conjunct),
+            (false, true) if kind == Inner => to_right.push(conjunct),
+            (true, true) if kind == Inner => to_both.push(conjunct),
+            _ => above.push(conjunct),
+        }
+    }
+    let to_right = to_right
+        .into_iter()
+        .map(|conjunct| conjunct.map_columns(&|at| at - arity))
+        .collect();
+    let always = Expr::always();
+    to_both.extend(on.conjuncts().into_iter().filter(|old| *old != always));
+    let joined = Plan::Join {
+        left: Box::new(filter(*left, to_left)),
+        right: Box::new(filter(*right, to_right)),
+        kind,
+        on: Expr::all(to_both),
+    };
+    if above.is_empty() {
+        joined
+    } else {
+        Plan::Filter {
+            input: Box::new(joined),
+            predicate: Expr::all(above),
+        }
+    }
+}
+
+impl Grouping {
+    /// The expression over a group's row: keys, then aggregates.
+    fn regrouped(&self, expr: &Expr, scope: &Scope<'_>) -> Result<Expr, SqlError> {
+        if let Some(at) = self.keys.iter().position(|key| key == expr) {
+            return Ok(Expr::Column(at));
+        }
+        Ok(match expr {
+            Expr::Column(at) => Expr::Column(self.column(*at, scope)?),
+            Expr::Literal(..) | Expr::Outer { .. } => expr.clone(),
+            Expr::Call(function, arguments) => Expr::Call(
+                *function,
+                arguments
+                    .iter()
+                    .map(|argument| self.regrouped(argument, scope))
+                    .collect::<Result<_, _>>()?,
+            ),
+            Expr::Matches(input, pattern) => {
+                Expr::Matches(Box::new(self.regrouped(input, scope)?), pattern.clone())
+            }
+            Expr::In(input, constants) => {
+                Expr::In(Box::new(self.regrouped(input, scope)?), constants.clone())
+            }
+            Expr::Subquery(kind, plan) => {
+                let kind = match kind {
+                    Subquery::Any(function, left) => {
+                        Subquery::Any(*function, Box::new(self.regrouped(left, scope)?))
+                    }
+                    other => other.clone(),
+                };
+                // The subquery's own references to this query's rows become references to groups.
+                let whole = Expr::Subquery(Subquery::Exists, plan.clone());
+                let mut unknown = None;
+                whole.visit_columns(&mut |at| {
+                    unknown = self.column(at, scope).err().or(unknown.take())
+                });
+                if let Some(error) = unknown {
+                    return Err(error);
+                }
+                match whole.map_columns(&|at| self.column(at, scope).unwrap_or(at)) {
+                    Expr::Subquery(_, plan) => Expr::Subquery(kind, plan),
+                    other => other,
+                }
+            }
+        })
+    }
+
+    fn column(&self, at: usize, scope: &Scope<'_>) -> Result<usize, SqlError> {
+        if let Some(aggregate) = at.checked_sub(AGGREGATE_BASE) {
+            return Ok(self.keys.len() + aggregate);
+        }
+        if let Some(key) = self.keys.iter().position(|key| *key == Expr::Column(at)) {
+            return Ok(key);
+        }
+        let name = scope
+            .columns
+            .get(at)
+            .map_or_else(String::new, |column| match &column.table {
+                Some(table) => format!("{table}.{}", column.column.name),
+                None => column.column.name.to_string(),
+            });
+        Err(SqlError::new(
+            SqlState::GroupingError,
+            format!(
+                "column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function"
+            ),
+        ))
+    }
+}
+
+fn has_aggregate(expr: &Expr) -> bool {
+    let mut found = false;
+    expr.visit_columns(&mut |at| found |= at >= AGGREGATE_BASE);
+    found
+}
+
+/// What Postgres calls a column that has no alias.
+pub(super) fn column_name(expr: &ast::Expr) -> String {
+    named(expr).unwrap_or_else(|| "?column?".to_owned())
+}
+
+fn named(expr: &ast::Expr) -> Option<String> {
+    use ast::Expr as E;
+    Some(match expr {
+        E::Identifier(ident) => fold(&ident.value, ident.quote_style),
+        E::CompoundIdentifier(idents) => {
+            let ident = idents.last()?;
+            fold(&ident.value, ident.quote_style)
+        }
+        E::Nested(inner) | E::Collate { expr: inner, .. } => return named(inner),
+        E::CompoundFieldAccess { root, .. } => return named(root),
+        E::Function(function) => name_of(&function.name).ok()?.name,
+        E::Cast {
+            expr, data_type, ..
+        } => match named(expr) {
+            Some(name) => name,
+            None => casts::target(data_type).ok()?.1.to_owned(),
+        },
+        E::TypedString(typed) => casts::target(&typed.data_type).ok()?.1.to_owned(),
+        E::Interval(_) => "interval".to_owned(),
+        E::Value(value) if matches!(value.value, ast::Value::Boolean(_)) => "bool".to_owned(),
+        E::Case { else_result, .. } => match else_result.as_deref().and_then(named) {
+            Some(name) => name,
+            None => "case".to_owned(),
+        },
+        E::Exists { .. } => "exists".to_owned(),
+        E::Array(_) => "array".to_owned(),
+        E::Extract { .. } => "extract".to_owned(),
+        E::Ceil { .. } => "ceil".to_owned(),
+        E::Floor { .. } => "floor".to_owned(),
+        E::Position { .. } => "position".to_owned(),
+        E::Substring { .. } => "substring".to_owned(),
+        E::Trim { trim_where, .. } => match trim_where {
+            Some(ast::TrimWhereField::Leading) => "ltrim".to_owned(),
+            Some(ast::TrimWhereField::Trailing) => "rtrim".to_owned(),
+            _ => "btrim".to_owned(),
+        },
+        E::Subquery(query) => match query.body.as_ref() {
+            ast::SetExpr::Select(select) => match select.projection.first()? {
+                ast::SelectItem::UnnamedExpr(expr) => return named(expr),
+                ast::SelectItem::ExprWithAlias { alias, .. } => {
+                    fold(&alias.value, alias.quote_style)
+                }
+                _ => return None,
+            },
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+fn refuse_wildcard_options(options: &ast::WildcardAdditionalOptions) -> Result<(), SqlError> {
+    if options.opt_ilike.is_some()
+        || options.opt_exclude.is_some()
+        || options.opt_except.is_some()
+        || options.opt_replace.is_some()
+        || options.opt_rename.is_some()
+        || options.opt_alias.is_some()
+    {
+        return Err(SqlError::unsupported("a star with options"));
+    }
+    Ok(())
+}
+
+fn refuse_clauses(select: &ast::Select) -> Result<(), SqlError> {
+    let clause = if select.into.is_some() {
+        "SELECT INTO"
+    } else if !select.lateral_views.is_empty() {
+        "LATERAL VIEW"
+    } else if !select.named_window.is_empty() || select.qualify.is_some() {
+        "WINDOW"
+    } else if select.top.is_some() {
+        "TOP"
+    } else if select.prewhere.is_some() || !select.connect_by.is_empty() {
+        "such a WHERE clause"
+    } else if !select.cluster_by.is_empty()
+        || !select.distribute_by.is_empty()
+        || !select.sort_by.is_empty()
+    {
+        "CLUSTER BY"
+    } else if select.exclude.is_some()
+        || select.value_table_mode.is_some()
+        || select.select_modifiers.is_some()
+    {
+        "such a SELECT clause"
+    } else {
+        return Ok(());
+    };
+    Err(SqlError::unsupported(clause))
+}
