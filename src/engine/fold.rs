@@ -206,7 +206,7 @@ impl Folder<'_> {
     ) -> Result<bool, SqlError> {
         let now = i64::try_from(self.now_ms).unwrap_or(i64::MAX);
         let bound = |expr: Option<&Expr>, open: &dyn Fn(i64) -> bool| match expr {
-            None => Ok(true),
+            None => Ok::<bool, SqlError>(true),
             Some(expr) => match self.eval(expr, row.values(), outside)? {
                 Value::BigInt(ms) => Ok(open(ms)),
                 _ => Ok(false),
