@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// How many identities one generation holds; the two together reach back at least so many changes. Every rewind brings at most
-/// the changes of ten seconds again, some 900 at peak times; 32,768 are six minutes then, and cost about 1 MB.
+/// the changes of some seconds again, about 600 at peak times; 32,768 are six minutes then, and cost about 1 MB.
 const GENERATION_MAX: usize = 32_768;
 
 /// An identity, shortened to 128 bits: a UUID is that long anyway, and two others do not meet by chance.

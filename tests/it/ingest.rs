@@ -1,5 +1,7 @@
 //! Following a stream that misbehaves, and recordings.
 
+mod follow;
+
 use std::collections::BTreeSet;
 
 use super::support::changes::{Changes, count};

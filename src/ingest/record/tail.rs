@@ -8,11 +8,11 @@ use crate::change::Change;
 use crate::ingest::resume::{Position, REWIND_MS};
 use crate::ingest::seen::{self, Key};
 
-/// How much of a file's end is read: some 5,000 changes, two minutes. A resumption goes back [`REWIND_MS`], at most 900 changes.
+/// How much of a file's end is read: some 5,000 changes, two minutes. A resumption goes back [`REWIND_MS`], at most 600 changes.
 const TAIL_BYTES: u64 = 8 << 20;
 
 /// How far back identities are kept: what a rewind brings again, with room for times that run backwards.
-const IDENTITIES_MS: i64 = 6 * REWIND_MS;
+const IDENTITIES_MS: i64 = 10 * REWIND_MS;
 
 /// How many identities are kept, whatever their time; 90 changes a second over [`IDENTITIES_MS`] are 5,400.
 const IDENTITIES_MAX: usize = 20_000;
