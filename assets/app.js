@@ -12,8 +12,10 @@ import {
 const RATE_WINDOW_MS = 20_000;
 // A rate over less than this would be noise.
 const RATE_WINDOW_MS_MIN = 3_000;
-// A change every other second can be read and calmly followed; when more arrive, the feed shows the newest and says that it is a sample.
+// A step every other second can be followed calmly; when more arrive, the feed shows the newest and says that it is a sample.
 const FEED_STEP_MS = 2_000;
+// Up to so many changes may come in one step without being a blur.
+const FEED_BURST = 3;
 // How many changes the feed holds, as many as the view.
 const FEED_ROWS = 20;
 // How many places a ranking has.
@@ -32,8 +34,8 @@ const state = {
   enginesLost: new Set(), // views whose engine connection is lost
   ingest: null,
   samples: [], // [time, counter] over the rate's window
-  changedAtMs: 0, // when a change last came
-  lagMs: Infinity, // how old the newest change was when it came
+  changedAtMs: null, // when a change last came, as far as is known
+  lagMs: null, // how old the newest change was when it came; Infinity for more than an hour
   clockSkewMs: 0, // the engine's clock against this one
   bots: new Set(),
   feed: [],
@@ -78,7 +80,7 @@ function onRows(view, isSnapshot) {
 function measureLag(nowMs) {
   const newestMs = Math.max(...tables.latest.records().map(({ dt }) => timeMs(dt)).filter(Number.isFinite));
   state.lagMs = nowMs + state.clockSkewMs - newestMs;
-  state.changedAtMs = Math.max(state.changedAtMs, Math.min(nowMs, newestMs - state.clockSkewMs));
+  state.changedAtMs = Math.max(state.changedAtMs ?? 0, Math.min(nowMs, newestMs - state.clockSkewMs));
 }
 
 function onMessage({ status, view, reconnecting }) {
@@ -94,13 +96,19 @@ function sample(nowMs) {
   const { samples } = state;
   if (samples.length && samples.at(-1)[1] > edits()) samples.length = 0; // another engine, another count
   samples.push([nowMs, edits()]);
-  while (samples.length > 2 && samples[1][0] < nowMs - RATE_WINDOW_MS) samples.shift();
+  forgetSamples(nowMs);
+}
+
+// Keeps one sample from before the window: what the count was when it began.
+function forgetSamples(nowMs) {
+  while (state.samples[1]?.[0] <= nowMs - RATE_WINDOW_MS) state.samples.shift();
 }
 
 // Edits a minute over the window; null until there is enough to tell.
 function rate(nowMs) {
-  const first = stream.link.state === 'open' && state.samples[0];
-  const passedMs = first ? nowMs - first[0] : 0;
+  forgetSamples(nowMs);
+  const [first] = state.samples;
+  const passedMs = first && stream.link.state === 'open' ? nowMs - first[0] : 0;
   return passedMs < RATE_WINDOW_MS_MIN ? null : Math.round(((edits() - first[1]) * 60_000) / passedMs);
 }
 
@@ -151,20 +159,16 @@ function changeItem(change) {
   };
 }
 
-// Moves the feed on by what is new: all of it at once when `whole`, else one change a step.
+// Moves the feed on by what is new: to what is newest when `whole`, else by a step.
 function stepFeed(nowMs, whole) {
+  const begin = whole || !state.feed.length;
+  if (!begin && nowMs - state.feedAtMs < FEED_STEP_MS) return;
   const newest = tables.latest.records().map(changeItem).sort((a, b) => b.atMs - a.atMs || compareText(a.key, b.key));
-  if (whole || !state.feed.length) {
-    state.feed = newest.slice(0, FEED_ROWS);
-    state.feedAtMs = nowMs;
-    return;
-  }
-  if (nowMs - state.feedAtMs < FEED_STEP_MS) return;
-  const head = state.feed[0];
-  const fresh = newest.filter((item) => item.atMs > head.atMs);
+  const shown = new Set(state.feed.map(({ key }) => key));
+  const fresh = begin ? newest : newest.filter(({ key, atMs }) => atMs >= state.feed[0].atMs && !shown.has(key));
   if (!fresh.length) return;
-  state.sampled = fresh.length > 1;
-  state.feed = [fresh[0], ...state.feed].slice(0, FEED_ROWS);
+  state.sampled = !begin && fresh.length > FEED_BURST;
+  state.feed = begin ? newest : [...(state.sampled ? fresh.slice(0, 1) : fresh), ...state.feed].slice(0, FEED_ROWS);
   state.feedAtMs = nowMs;
 }
 
@@ -246,8 +250,8 @@ function drawGaps() {
 
 function drawCondition(nowMs) {
   const { tone, word, detail } = condition({
-    link: stream.link, engineLost: state.enginesLost.size > 0, ingest: state.ingest, edits: edits(),
-    silentMs: nowMs - state.changedAtMs, lagMs: state.lagMs, nowMs,
+    link: stream.link, engineLost: state.enginesLost.size > 0, problem: tables.counter.problem, ingest: state.ingest, edits: edits(),
+    silentMs: nowMs - (state.changedAtMs ?? nowMs), lagMs: state.lagMs, nowMs,
   });
   document.documentElement.dataset.tone = tone;
   setText($('word'), word);
@@ -305,12 +309,12 @@ function wire() {
 function showFull({ target }) {
   const link = target.closest?.('.name, .user');
   const cut = link && link.firstElementChild.scrollWidth > link.firstElementChild.clientWidth;
-  if (!cut || !link.matches(':focus-visible')) return $('full').hidePopover();
+  if (!cut || !link.matches(':focus-visible')) return $('full').hidePopover?.();
   const { left, bottom } = link.getBoundingClientRect();
   setText($('full').firstElementChild, link.title);
   $('full').style.left = `${left}px`;
   $('full').style.top = `${bottom + 4}px`;
-  $('full').showPopover();
+  $('full').showPopover?.();
 }
 
 // A wall screen should not go dark; where that cannot be had, it is the screen's business.

@@ -13,12 +13,13 @@ function duration(ms) {
   return minutes < 60 ? `${minutes} minutes` : 'more than an hour';
 }
 
-// `edits` is null before the first snapshot. `lagMs` is how long ago the newest change happened when it came, Infinity for more than an hour.
+// `edits` is null before the first snapshot. `lagMs` is how long ago the newest change happened when it came: null if that is
+// not known, Infinity for more than an hour.
 // The answer: `tone` is live, wait, trouble or done; `word` changes seldom and may be read out; `detail` may count down.
-export function condition({ link, engineLost, ingest, edits, silentMs, lagMs, nowMs }) {
+export function condition({ link, engineLost, problem, ingest, edits, silentMs, lagMs, nowMs }) {
   if (link.state === 'waiting') {
-    const next = navigatorOffline(link) ? 'It goes on by itself when the network is back' : `Next attempt in ${seconds(link.retryAtMs - nowMs)}`;
-    return { tone: 'trouble', word: 'Reconnecting', detail: `Connection to wikitop lost: ${link.reason}. ${next}.` };
+    const next = `Next attempt in ${seconds(link.retryAtMs - nowMs)}.`;
+    return { tone: 'trouble', word: 'Reconnecting', detail: `No connection to wikitop: ${link.reason}. ${next}` };
   }
   if (link.state === 'connecting') {
     return edits === null
@@ -28,10 +29,10 @@ export function condition({ link, engineLost, ingest, edits, silentMs, lagMs, no
   if (engineLost) {
     return { tone: 'trouble', word: 'Reconnecting', detail: 'wikitop lost its engine and is connecting again. The numbers are the last it had.' };
   }
+  if (problem) return { tone: 'trouble', word: 'No numbers', detail: `${problem}. If the engine lacks its views, wikitop init-views creates them.` };
+  if (edits === null) return { tone: 'wait', word: 'Connecting', detail: 'Waiting for the numbers so far.' };
   return streamCondition({ ingest, edits, silentMs, lagMs, nowMs });
 }
-
-const navigatorOffline = (link) => link.reason.endsWith('offline');
 
 function streamCondition({ ingest, edits, silentMs, lagMs, nowMs }) {
   const { state, detail, retryAtMs } = ingest ?? {};
@@ -41,11 +42,10 @@ function streamCondition({ ingest, edits, silentMs, lagMs, nowMs }) {
     return { tone: 'trouble', word: 'Stream not reachable', detail: `wikitop cannot read the stream of changes${because}.${next}` };
   }
   if (state === 'ended') return { tone: 'done', word: 'Recording ended', detail: 'Everything in it has been counted.' };
-  if (!edits) {
-    const how = state === 'off' ? 'This wikitop does not ingest: start “wikitop ingest” beside it.' : 'It appears here by itself.';
-    return { tone: 'wait', word: 'Waiting for the first edit', detail: how };
-  }
-  if (silentMs > STALE_MS) return { tone: 'trouble', word: 'Stale', detail: `No change has come for ${duration(silentMs)}.` };
+  const elsewhere = state === 'off' ? ' This wikitop does not ingest: is “wikitop ingest” running?' : '';
+  if (!edits) return { tone: 'wait', word: 'Waiting for the first edit', detail: `It appears here by itself.${elsewhere}` };
+  if (state === 'connecting') return { tone: 'wait', word: 'Connecting', detail: 'wikitop is opening the stream of changes.' };
+  if (silentMs > STALE_MS) return { tone: 'trouble', word: 'Stale', detail: `No change has come for ${duration(silentMs)}.${elsewhere}` };
   if (lagMs > BEHIND_MS) return { tone: 'wait', word: 'Catching up', detail: `What arrives now happened ${duration(lagMs)} ago.` };
   return { tone: 'live', word: 'Live', detail: 'Every edit to every Wikimedia wiki, as it happens.' };
 }

@@ -64,7 +64,7 @@ export function retryDelayMs(failures, random = Math.random()) {
 // Calls `onLink` when the link changes, `onRows(view, isSnapshot)` when a view does, `onMessage` with every message that brings no rows.
 export class Stream {
   link = { state: 'connecting', retryAtMs: 0, reason: '' };
-  lastMessageMs = Date.now();
+  lastHeardMs = Date.now();
   #socket = null;
   #failures = 0;
   #timer = 0;
@@ -98,13 +98,15 @@ export class Stream {
 
   // Asks whether a silent socket still lives; called now and then, and when the reader comes back.
   async check(silenceMsMax = SILENCE_MS_MAX) {
-    if (this.link.state !== 'open' || this.#probing || Date.now() - this.lastMessageMs < silenceMsMax) return;
+    if (this.link.state !== 'open' || this.#probing || Date.now() - this.lastHeardMs < silenceMsMax) return;
     this.#probing = true;
     const socket = this.#socket;
-    const heard = this.lastMessageMs;
+    const heard = this.lastHeardMs;
     const alive = await this.#agrees();
     this.#probing = false;
-    if (!alive && socket === this.#socket && heard === this.lastMessageMs) this.#retry('the connection went silent');
+    if (socket !== this.#socket || heard !== this.lastHeardMs) return;
+    if (alive) this.lastHeardMs = Date.now();
+    else this.#retry('the connection went silent');
   }
 
   // Whether the first view is, by another way, what the socket says it is.
@@ -114,6 +116,7 @@ export class Stream {
       const response = await fetch(new URL(`api/views/${name}`, this.base), {
         cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS_MAX),
       });
+      if (!response.ok) return true; // it lives, and has no numbers to compare
       const { rows } = await response.json();
       return JSON.stringify(rows) === JSON.stringify(Array.from(table.rows.values(), ({ row }) => row));
     } catch {
@@ -138,7 +141,7 @@ export class Stream {
   }
 
   #receive(data) {
-    this.lastMessageMs = Date.now();
+    this.lastHeardMs = Date.now();
     const message = JSON.parse(data);
     const table = this.tables[message.view];
     if (this.link.state !== 'open') this.#set({ state: 'open' });
@@ -172,7 +175,7 @@ export class Stream {
 }
 
 function closeReason(code, reason) {
-  if (!navigator.onLine) return 'this computer is offline';
-  if (code === 1001) return 'the server is stopping';
-  return reason || (code === 1006 ? 'it cannot be reached' : `closed with code ${code}`);
+  if (code === 1001) return 'it is stopping';
+  if (code === 1006) return navigator.onLine ? 'it cannot be reached' : 'it cannot be reached, and this computer is offline';
+  return reason || `it closed the connection with code ${code}`;
 }
