@@ -223,7 +223,7 @@ async fn identify(client: &Client, address: &Address) -> Result<(Dialect, String
 async fn first_text(client: &Client, query: &str) -> Result<String, tokio_postgres::Error> {
     let messages = client.simple_query(query).await?;
     let text = messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
+        SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten(),
         _ => None,
     });
     Ok(text.unwrap_or_default().to_owned())

@@ -26,7 +26,7 @@ pub async fn list(connection: &Connection) -> Result<Vec<String>, tokio_postgres
         for message in connection.client.simple_query(question).await? {
             // Every SHOW begins with the name; what follows differs between engines.
             if let SimpleQueryMessage::Row(row) = message {
-                names.extend(row.get(0).map(String::from));
+                names.extend(row.try_get(0).ok().flatten().map(String::from));
             }
         }
     }

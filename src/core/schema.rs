@@ -330,7 +330,7 @@ async fn shown(connection: &Connection, definition: &Definition) -> Result<Shown
     match connection.client.simple_query(&statement).await {
         Ok(messages) => {
             let text = messages.iter().find_map(|message| match message {
-                SimpleQueryMessage::Row(row) => row.get(1),
+                SimpleQueryMessage::Row(row) => row.try_get(1).ok().flatten(),
                 _ => None,
             });
             Ok(Shown::As(text.unwrap_or_default().to_owned()))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, TryStreamExt};
-use tokio_postgres::{SimpleQueryMessage, Statement};
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow, Statement};
 
 use super::batch::Batch;
 use super::resume::{Position, REWIND_MS};
@@ -60,7 +60,10 @@ impl EngineSink {
             unsure_until_ms: None,
         };
         if sink.connection.dialect == Dialect::Subscribe {
-            let newest_ms = sink.position().await?.newest_ms();
+            let newest_ms = match sink.position().await?.newest_ms() {
+                Some(newest_ms) => Some(newest_ms),
+                None => sink.newest_ever().await?,
+            };
             sink.unsure_until_ms = Some(newest_ms.unwrap_or(i64::MIN));
         }
         Ok(sink)
@@ -92,6 +95,17 @@ impl EngineSink {
         }
     }
 
+    /// The time of the newest change that is there, when none is recent: a replayed recording may be of any age.
+    async fn newest_ever(&self) -> Result<Option<i64>, SinkError> {
+        let query = "SELECT (extract(epoch FROM max((data->'meta'->>'dt')::timestamptz)) * 1000)::bigint FROM wikirecent";
+        let answer = self.connection.client.simple_query(query);
+        let answer = self.answered(answer).await?;
+        Ok(answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => text(row, 0)?.parse().ok(),
+            _ => None,
+        }))
+    }
+
     async fn marks(&self, query: &str) -> Result<Position, SinkError> {
         let answer = self.connection.client.simple_query(query);
         let answer = self.answered(answer).await?;
@@ -100,9 +114,9 @@ impl EngineSink {
             let SimpleQueryMessage::Row(row) = message else {
                 continue;
             };
-            let number = |at: usize| row.get(at).and_then(|text| text.parse().ok());
+            let number = |at: usize| text(row, at).and_then(|text| text.parse().ok());
             if let (Some(topic), Some(partition), Some(timestamp_ms)) =
-                (row.get(0), number(1), number(2))
+                (text(row, 0), number(1), number(2))
             {
                 position.note(topic, partition, timestamp_ms, number(3));
             }
@@ -186,7 +200,7 @@ impl EngineSink {
         let mut rows = std::pin::pin!(rows);
         while let Some(message) = rows.try_next().await? {
             if let SimpleQueryMessage::Row(row) = message
-                && let Some(id) = row.get(0)
+                && let Some(id) = text(&row, 0)
             {
                 new.remove(&seen::key(id));
             }
@@ -206,6 +220,11 @@ impl EngineSink {
             }),
         }
     }
+}
+
+/// A value of a row; one that the engine did not send is missing, as NULL is.
+fn text(row: &SimpleQueryRow, at: usize) -> Option<&str> {
+    row.try_get(at).ok().flatten()
 }
 
 /// The position in Materialize: bounded in time, since a `max` over all changes ever would read them all.

@@ -1,5 +1,6 @@
 //! The dialects of Materialize, spoken by a scripted server.
 
+mod copy_in;
 mod schema;
 mod server;
 mod tls;
@@ -12,6 +13,7 @@ use wikitop::core::address::Address;
 use wikitop::core::connection::{self, ConnectError};
 use wikitop::core::dialect::Dialect;
 use wikitop::core::frame::{Frame, Row};
+use wikitop::core::relations;
 use wikitop::core::subscription::{Event, SubscribeError, Subscription, Target};
 
 use server::Server;
@@ -252,4 +254,26 @@ async fn nobody_there_is_said_in_the_operating_systems_words() {
         format!("could not connect to \"{address}\": connection refused")
     );
     assert!(error.is_transient());
+}
+
+#[tokio::test]
+async fn known_views_are_listed_first() {
+    for transcript in ["show-26.19.txt", "show-0.26.6.txt"] {
+        let server = Server::play(transcript).await;
+        let connection = connection::connect(&Address::local(server.address))
+            .await
+            .unwrap();
+        let names = relations::list(&connection).await.unwrap();
+        let expected = [
+            "counter",
+            "top10",
+            "user_edits",
+            "recentchanges",
+            "mine",
+            "wikirecent",
+        ];
+        assert_eq!(names, expected, "{transcript}");
+        drop(connection);
+        server.finish().await;
+    }
 }

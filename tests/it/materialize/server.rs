@@ -158,6 +158,10 @@ fn rewrite(answers: &[Answer]) {
         for answer in answers {
             lines[answer.line.number - 1] = format!(">> {}", answer.actual);
         }
-        std::fs::write(path, lines.join("\n") + "\n").unwrap();
+        let rewritten = lines.join("\n") + "\n";
+        // Other tests may be reading the lines that several transcripts include.
+        if rewritten != text {
+            std::fs::write(path, rewritten).unwrap();
+        }
     }
 }
