@@ -5,10 +5,10 @@
 
 mod values;
 
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -21,6 +21,28 @@ const SOURCE_DEFAULT: &str = "https://stream.wikimedia.org/v2/stream/recentchang
 pub const PG_LISTEN_DEFAULT: &str = "127.0.0.1:6875";
 const HTTP_LISTEN_DEFAULT: &str = "127.0.0.1:8875";
 
+#[cfg(feature = "vendored-tls")]
+macro_rules! features {
+    () => {
+        "vendored-tls"
+    };
+}
+#[cfg(not(feature = "vendored-tls"))]
+macro_rules! features {
+    () => {
+        "none"
+    };
+}
+
+/// Version, commit and features.
+const VERSION_LONG: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("WIKITOP_COMMIT"),
+    "\nfeatures: ",
+    features!()
+);
+
 const EXIT_CODES: &str = "\
 Exit codes: 0 fine; 1 failed; 2 wrong usage; 3 the engine cannot be reached; 4 the source cannot be reached; \
 130 or 143 ended by SIGINT or SIGTERM, cleanly unless a second SIGINT cut it short.";
@@ -30,6 +52,7 @@ Exit codes: 0 fine; 1 failed; 2 wrong usage; 3 the engine cannot be reached; 4 t
 #[command(
     name = "wikitop",
     version,
+    long_version = VERSION_LONG,
     before_help = "Example:\n  wikitop serve                 everything: engine, ingest, page at http://127.0.0.1:8875\n  wikitop tail top10            the same in a terminal",
     after_help = EXIT_CODES,
     propagate_version = true
@@ -66,7 +89,7 @@ impl Cli {
     pub fn log_filter(&self) -> &str {
         let quiet = match &self.command {
             Command::Serve(_) | Command::Ingest(_) | Command::InitViews(_) => "warn,wikitop=info",
-            Command::Tail(_) | Command::Completions { .. } | Command::Man => "off",
+            Command::Tail(_) | Command::Completions { .. } | Command::Man { .. } => "off",
         };
         self.logging.log_level.as_deref().unwrap_or(quiet)
     }
@@ -109,9 +132,15 @@ pub enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
-    /// Print the manual, as troff
-    #[command(before_help = "Example:\n  wikitop man > /usr/local/share/man/man1/wikitop.1")]
-    Man,
+    /// Print a page of the manual, as troff
+    #[command(
+        before_help = "Example:\n  wikitop man > /usr/local/share/man/man1/wikitop.1\n  wikitop man serve > /usr/local/share/man/man1/wikitop-serve.1"
+    )]
+    Man {
+        /// The command that the page is about; without it, wikitop as a whole
+        #[arg(value_parser = ["serve", "tail", "ingest", "init-views"])]
+        command: Option<String>,
+    },
 }
 
 /// The completion script for a shell.
@@ -121,14 +150,30 @@ pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     script
 }
 
-/// The manual, as troff.
+/// A page of the manual, as troff: about a command, or about wikitop as a whole.
 ///
 /// # Errors
-/// None that memory can cause.
-pub fn manual() -> io::Result<Vec<u8>> {
-    let mut manual = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut manual)?;
-    Ok(manual)
+/// The command does not exist.
+pub fn manual(command: Option<&str>) -> anyhow::Result<Vec<u8>> {
+    let mut page = Cli::command();
+    page.build();
+    if let Some(name) = command {
+        let about = page.find_subcommand(name).cloned();
+        page = about.with_context(|| format!("there is no command {name:?}"))?;
+    }
+    let examples = page
+        .get_before_help()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let mut troff = Vec::new();
+    clap_mangen::Man::new(page).render(&mut troff)?;
+    troff.extend_from_slice(b"\n.SH EXAMPLES\n.nf\n");
+    for line in examples.lines().skip(1) {
+        let line = line.trim().replace('\\', "\\e").replace('-', "\\-");
+        troff.extend_from_slice(format!("{line}\n").as_bytes());
+    }
+    troff.extend_from_slice(b".fi\n");
+    Ok(troff)
 }
 
 /// The engine to talk to, where it is not the one inside.
@@ -217,8 +262,9 @@ pub struct ServeArgs {
 
 impl From<ServeArgs> for serve::Config {
     fn from(args: ServeArgs) -> Self {
-        let embedded = args.engine.materialize.is_none();
-        let engine = match args.engine.materialize {
+        let materialize = args.engine.materialize.filter(|url| !url.trim().is_empty());
+        let embedded = materialize.is_none();
+        let engine = match materialize {
             None => serve::EngineChoice::Embedded {
                 data_dir: args.data_dir,
                 pg_listen: args.pg_listen,

@@ -31,7 +31,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             commands::init_views::run(args.into(), signals.shutdown()).await?;
         }
         Command::Completions { shell } => output::print(&cli::completions(shell))?,
-        Command::Man => output::print(&cli::manual()?)?,
+        Command::Man { command } => output::print(&cli::manual(command.as_deref())?)?,
         Command::Serve(_) => {
             anyhow::bail!("this command is not part of this build")
         }

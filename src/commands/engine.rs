@@ -14,7 +14,9 @@ pub const ADDRESS_DEFAULT: &str =
 /// # Errors
 /// A text that is no address.
 pub fn address(materialize: Option<&str>) -> Result<Address, Failure> {
-    let text = materialize.unwrap_or(ADDRESS_DEFAULT);
+    // A variable that is set to nothing, as compose files do, is not set.
+    let given = materialize.filter(|text| !text.trim().is_empty());
+    let text = given.unwrap_or(ADDRESS_DEFAULT);
     Address::parse(text).map_err(|error| {
         let hint = error.hint();
         Failure::new(Exit::Usage, error).hint(hint)

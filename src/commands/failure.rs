@@ -1,9 +1,12 @@
 //! What a failed command tells the caller of the process: an exit code, and a hint beside the error.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use console::style;
+
+use crate::terminal::text;
 
 /// Why a process ended without success; documented in `wikitop --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,23 +61,20 @@ impl std::error::Error for Failure {
 
 /// Prints the error with its causes and its hint on stderr, and returns the exit code.
 ///
-/// Errors may quote text from the network: what would move a terminal's cursor is made harmless.
+/// Errors may quote text from the network: it is made harmless.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     let failure = error.downcast_ref::<Failure>();
-    let text: String = format!("{error:#}")
-        .chars()
-        .map(|letter| {
-            if letter.is_control() && letter != '\n' {
-                '\u{fffd}'
-            } else {
-                letter
-            }
-        })
+    let text: Vec<String> = format!("{error:#}")
+        .lines()
+        .map(|line| text::harmless(line).into_owned())
         .collect();
-    eprintln!("{}: {text}", style("error").red().bold().for_stderr());
+    let text = text.join("\n");
+    let mut message = format!("{}: {text}\n", style("error").red().bold().for_stderr());
     if let Some(hint) = failure.and_then(|failure| failure.hint.as_deref()) {
-        eprintln!("{}: {hint}", style("hint").cyan().bold().for_stderr());
+        message += &format!("{}: {hint}\n", style("hint").cyan().bold().for_stderr());
     }
+    // A stderr that is closed leaves the exit code to speak for itself.
+    let _ = io::stderr().write_all(message.as_bytes());
     let exit = failure.map_or(Exit::Failed, |failure| failure.exit);
     ExitCode::from(exit as u8)
 }

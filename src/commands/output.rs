@@ -1,6 +1,8 @@
-//! What a command prints on stdout and is done with.
+//! What a command prints on stdout and is done with, and what it remarks on stderr.
 
 use std::io::{self, ErrorKind, Write};
+
+use console::style;
 
 /// Prints; that the reader has gone is its own affair, and no error.
 ///
@@ -12,6 +14,15 @@ pub fn print(bytes: &[u8]) -> io::Result<()> {
         Err(error) if is_closed(&error) => Ok(()),
         outcome => outcome,
     }
+}
+
+/// Remarks something on stderr, for people; a stderr that is closed hears nothing.
+pub fn note(words: &str) {
+    let _ = writeln!(
+        io::stderr(),
+        "{}: {words}",
+        style("note").bold().for_stderr()
+    );
 }
 
 /// The pipe has no reader any more, or the terminal was closed.

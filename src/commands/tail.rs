@@ -105,7 +105,7 @@ async fn list(address: &Address) -> anyhow::Result<()> {
         out.push('\n');
     }
     if names.is_empty() {
-        eprintln!("note: there are no views yet; `wikitop init-views` creates them");
+        output::note("there are no views yet; `wikitop init-views` creates them");
     }
     Ok(output::print(out.as_bytes())?)
 }

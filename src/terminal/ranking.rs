@@ -86,7 +86,8 @@ fn widths(body: Body<'_>, rows: &[Vec<impl AsRef<str>>], numbers: &[i64]) -> Wid
     let columns = body.size.columns;
     let longest_number = rows.iter().map(|row| shown_number(row).len()).max();
     let rank = numbers.len().to_string().len().max(2);
-    let number = longest_number.unwrap_or(0).clamp(1, 26);
+    // The mark stands apart from the number.
+    let number = longest_number.unwrap_or(0).clamp(1, 26) + 1;
     let leads: Vec<usize> = (0..body.live.columns.len().saturating_sub(2))
         .map(|at| {
             let widest = rows

@@ -1,5 +1,7 @@
 //! The program as it is run: terminals, exit codes, signals, help.
 
+mod help;
+mod live;
 mod pipes;
 mod pty;
 mod screens;

@@ -103,7 +103,7 @@ impl Pipe<'_> {
         match event {
             Event::Opened { columns } => {
                 if self.is_lost {
-                    eprintln!("note: connected again");
+                    output::note("connected again");
                 }
                 self.is_lost = false;
                 self.waiting.header |= self.config.header && columns != self.columns;
@@ -117,7 +117,7 @@ impl Pipe<'_> {
             }
             Event::Reconnecting { reason, .. } => {
                 if !self.is_lost {
-                    eprintln!("note: reconnecting: {reason}");
+                    output::note(&format!("reconnecting: {reason}"));
                 }
                 self.is_lost = true;
             }

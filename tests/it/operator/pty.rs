@@ -13,6 +13,7 @@ pub(super) struct Pty {
     master: Box<dyn MasterPty + Send>,
     child: Box<dyn Child + Send + Sync>,
     screen: Arc<(Mutex<vt100::Parser>, Condvar)>,
+    output: Arc<Mutex<Vec<u8>>>,
     keyboard: Box<dyn Write + Send>,
 }
 
@@ -38,7 +39,13 @@ impl Pty {
             .unwrap();
         let mut command = CommandBuilder::new(program);
         command.args(args);
-        for name in ["NO_COLOR", "RUST_LOG", "MATERIALIZE_URL", "CLICOLOR"] {
+        for name in [
+            "NO_COLOR",
+            "RUST_LOG",
+            "RUST_BACKTRACE",
+            "MATERIALIZE_URL",
+            "CLICOLOR",
+        ] {
             command.env_remove(name);
         }
         command.env("TERM", "xterm-256color");
@@ -48,9 +55,12 @@ impl Pty {
         let mut output = pair.master.try_clone_reader().unwrap();
         let child = pair.slave.spawn_command(command).unwrap();
         let seen = Arc::clone(&screen);
+        let written = Arc::<Mutex<Vec<u8>>>::default();
+        let kept = Arc::clone(&written);
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(length @ 1..) = output.read(&mut bytes) {
+                kept.lock().unwrap().extend(&bytes[..length]);
                 seen.0.lock().unwrap().process(&bytes[..length]);
                 seen.1.notify_all();
             }
@@ -60,6 +70,7 @@ impl Pty {
             master: pair.master,
             child,
             screen,
+            output: written,
         }
     }
 
@@ -128,6 +139,17 @@ impl Pty {
             );
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Everything that was written to the terminal so far.
+    pub(super) fn output(&self) -> String {
+        String::from_utf8_lossy(&self.output.lock().unwrap()).into_owned()
+    }
+
+    /// Where the cursor is: line and column, from 0.
+    pub(super) fn cursor(&self) -> (usize, usize) {
+        let (line, column) = self.screen.0.lock().unwrap().screen().cursor_position();
+        (line.into(), column.into())
     }
 
     /// The cursor is visible.
