@@ -113,7 +113,8 @@ async fn answer(request: Request, site: Arc<Site>) -> Result<Reply, Refusal> {
         )
         .with_header(ALLOW, HeaderValue::from_static("GET, HEAD")));
     }
-    let path = request.path.as_str().trim_start_matches('/').to_owned();
+    let path = request.path.as_str().to_owned();
+    let path = path.strip_prefix('/').unwrap_or(&path);
     let segments: Vec<&str> = path.split('/').collect();
     match segments.as_slice() {
         ["healthz"] => Ok(api::alive()),

@@ -192,13 +192,14 @@ impl Session {
             return feed.changed().await;
         }
         let status = async {
-            let told = match &mut self.status {
-                Some(status) => status.changed().await.is_ok(),
-                None => false,
+            let Some(status) = &mut self.status else {
+                return future::pending().await;
             };
-            // Where nobody tells the status, or not any more, it does not change.
-            if !told {
-                future::pending().await
+            match status.changed().await {
+                // To wait for it is not to have read it.
+                Ok(()) => status.mark_changed(),
+                // Nobody tells it any more.
+                Err(_) => future::pending().await,
             }
         };
         let feeds = self.feeds.iter_mut().map(|feed| Box::pin(feed.changed()));

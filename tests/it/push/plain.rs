@@ -1,8 +1,10 @@
 //! Plain requests.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::json;
 
-use super::script::{Engine, Server};
+use super::script::{Engine, Server, soon};
 
 #[tokio::test]
 async fn a_view_is_answered_in_its_own_order() {
@@ -48,5 +50,56 @@ async fn the_page_is_served_with_what_keeps_it_safe() {
     }
     assert_eq!(server.get("/healthz").await.status(), 200);
     assert_eq!(server.get("/nothing").await.status(), 404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_client_has_is_not_sent_again_and_it_may_wait_for_news() {
+    let engine = Engine::top10();
+    let server = Server::start(&engine).await;
+    let tag = server.get("/api/views/top10").await.headers()["etag"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let ask = |path: &str| {
+        let request = reqwest::Client::new()
+            .get(server.url(path))
+            .header("if-none-match", &tag);
+        async { soon(request.send()).await.unwrap() }
+    };
+    assert_eq!(ask("/api/views/top10").await.status(), 304);
+    assert_eq!(ask("/api/views/top10?wait=10ms").await.status(), 304);
+    let waiting = ask("/api/views/top10?wait=60s");
+    let change = async {
+        // The one who waits is a client; only when it is there the view changes.
+        let waits = |page: &str| page.contains("wikitop_clients{transport=\"long_poll\"} 1");
+        while !waits(&server.get("/metrics").await.text().await.unwrap()) {}
+        engine.change("top10", 2000, &["Example\t41"], &["Example\t42"]);
+    };
+    let (answer, ()) = tokio::join!(waiting, change);
+    assert_eq!(answer.status(), 200);
+    let table: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(table["rows"], json!([["Example", 42]]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn readiness_is_how_fresh_the_counter_is() {
+    let engine = Engine::default().with("counter", &[("count", "bigint")], &["7"]);
+    let server = Server::start(&engine).await;
+    assert_eq!(
+        server.get("/readyz").await.status(),
+        503,
+        "its last change was in 1970"
+    );
+    assert_eq!(server.get("/healthz").await.status(), 200);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    engine.change(
+        "counter",
+        u64::try_from(now.as_millis()).unwrap(),
+        &["7"],
+        &["8"],
+    );
+    soon(async { while server.get("/readyz").await.status() != 200 {} }).await;
     server.stop().await;
 }

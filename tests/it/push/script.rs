@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
@@ -100,6 +100,12 @@ impl Engine {
         view.tell(&Event::Frame(Arc::new(frame)));
     }
 
+    /// Its subscribers have it back.
+    pub(super) fn reopen(&self, name: &str) {
+        let columns = self.0.lock().unwrap()[name].columns.clone();
+        self.tell(name, &Event::Opened { columns });
+    }
+
     /// Tells the subscribers of a view anything.
     pub(super) fn tell(&self, name: &str, event: &Event) {
         self.0.lock().unwrap().get_mut(name).unwrap().tell(event);
@@ -108,11 +114,6 @@ impl Engine {
     /// How often a view was subscribed to, as it grows.
     pub(super) fn subscribed(&self, name: &str) -> watch::Receiver<usize> {
         self.0.lock().unwrap()[name].subscribed.subscribe()
-    }
-
-    /// What a view holds, as JSON rows in any order.
-    pub(super) fn columns(&self, name: &str) -> Arc<[Column]> {
-        self.0.lock().unwrap()[name].columns.clone()
     }
 }
 
@@ -246,6 +247,20 @@ impl Server {
         }
     }
 
+    /// A websocket with small buffers on this end, so that the other end soon has to wait.
+    pub(super) async fn websocket_that_reads_little(&self, path: &str) -> Client {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
+        let request = format!("ws://{}{path}", self.address);
+        Client(
+            soon(tokio_tungstenite::client_async(request, stream))
+                .await
+                .unwrap()
+                .0,
+        )
+    }
+
     /// Stops it, and waits until it has.
     pub(super) async fn stop(self) {
         let _ = self.shutdown.send(());
@@ -259,13 +274,16 @@ pub(super) struct Client(pub(super) WebSocketStream<TcpStream>);
 impl Client {
     /// The next message, as text.
     pub(super) async fn text(&mut self) -> String {
-        loop {
-            match soon(self.0.next()).await.unwrap().unwrap() {
-                Message::Text(text) => return text.as_str().to_owned(),
-                Message::Ping(_) => {}
-                other => panic!("{other:?}"),
+        let text = async {
+            loop {
+                match self.0.next().await.unwrap().unwrap() {
+                    Message::Text(text) => return text.as_str().to_owned(),
+                    Message::Ping(_) => {}
+                    other => panic!("{other:?}"),
+                }
             }
-        }
+        };
+        soon(text).await
     }
 
     pub(super) async fn json(&mut self) -> Value {
@@ -285,5 +303,71 @@ impl Client {
 
     pub(super) async fn send(&mut self, message: Message) {
         soon(self.0.send(message)).await.unwrap();
+    }
+
+    /// Whatever comes; `None` at the end.
+    pub(super) async fn next(&mut self) -> Option<Message> {
+        soon(self.0.next()).await?.ok()
+    }
+
+    /// Waits until the server has answered a ping, so that it has read all before.
+    pub(super) async fn pong(&mut self) {
+        self.send(Message::Ping(Bytes::new())).await;
+        while !matches!(
+            soon(self.0.next()).await.unwrap().unwrap(),
+            Message::Pong(_)
+        ) {}
+    }
+}
+
+/// A client of server-sent events.
+pub(super) struct Listener {
+    answer: reqwest::Response,
+    text: String,
+}
+
+/// One server-sent event.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) data: Value,
+    pub(super) id: Option<String>,
+}
+
+impl Listener {
+    pub(super) async fn open(server: &Server, path: &str, last_event_id: Option<&str>) -> Self {
+        let mut request = reqwest::Client::new()
+            .get(server.url(path))
+            .header("accept", "text/event-stream");
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        let answer = soon(request.send()).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        Listener {
+            answer,
+            text: String::new(),
+        }
+    }
+
+    /// The next event; `None` when the server has ended the stream.
+    pub(super) async fn next(&mut self) -> Option<Sent> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| {
+                    event
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                };
+                let sent = Sent {
+                    data: serde_json::from_str(field("data").unwrap()).unwrap(),
+                    id: field("id").map(str::to_owned),
+                };
+                self.text = rest.to_owned();
+                return Some(sent);
+            }
+            let chunk = soon(self.answer.chunk()).await.unwrap()?;
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
     }
 }
