@@ -211,9 +211,18 @@ impl Value {
                 }
             }),
             Type::Numeric => Value::Numeric(parse_numeric(trimmed).ok_or_else(invalid)?),
-            Type::Double => {
-                Value::Double(OrderedDouble(parse_double(trimmed).ok_or_else(invalid)?))
-            }
+            Type::Double => match trimmed.parse::<f64>() {
+                Ok(double)
+                    if double.is_infinite() && trimmed.contains(|c: char| c.is_ascii_digit()) =>
+                {
+                    return Err(SqlError::new(
+                        SqlState::NumericValueOutOfRange,
+                        format!("\"{text}\" is out of range for type {ty}"),
+                    ));
+                }
+                Ok(double) => Value::Double(OrderedDouble(double)),
+                Err(_) => return Err(invalid()),
+            },
             Type::TimestampTz => Value::TimestampTz(time::parse_timestamp(text)?),
             Type::Interval => Value::Interval(Interval::parse(text)?),
         })
@@ -279,13 +288,6 @@ fn parse_numeric(text: &str) -> Option<Decimal> {
     } else {
         Decimal::from_str(text).ok()
     }
-}
-
-fn parse_double(text: &str) -> Option<f64> {
-    let double: f64 = text.parse().ok()?;
-    // Rust reads what is too large as infinity; only the word means it.
-    let is_word = text.contains(|c: char| c.is_ascii_alphabetic() && !matches!(c, 'e' | 'E'));
-    (double.is_finite() || is_word).then_some(double)
 }
 
 /// The shortest digits that read back as the same double, with an exponent where Postgres writes one.

@@ -707,15 +707,17 @@ fn number(digits: &str) -> Result<Bound, SqlError> {
     if let Ok(int) = digits.parse() {
         return Ok(Bound::constant(Value::BigInt(int), Type::BigInt));
     }
-    Ok(Bound::constant(
-        Value::parse(digits, Type::Numeric).map_err(|_| {
-            SqlError::new(
-                SqlState::NumericValueOutOfRange,
-                format!("number {digits} has more digits than numeric can hold"),
-            )
-        })?,
-        Type::Numeric,
-    ))
+    if let Ok(numeric) = Value::parse(digits, Type::Numeric) {
+        return Ok(Bound::constant(numeric, Type::Numeric));
+    }
+    // What is written with an exponent may be a double; of other numbers no digit may get lost.
+    match Value::parse(digits, Type::Double) {
+        Ok(double) if digits.contains(['e', 'E']) => Ok(Bound::constant(double, Type::Double)),
+        _ => Err(SqlError::new(
+            SqlState::NumericValueOutOfRange,
+            format!("number {digits} has more digits than numeric can hold"),
+        )),
+    }
 }
 
 /// `left IN (items)`

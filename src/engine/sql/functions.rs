@@ -239,7 +239,16 @@ impl Binder<'_> {
         let empty = Expr::Literal(Value::Text("".into()), Text);
         let mut result = empty.clone();
         for argument in arguments {
-            let text = self.as_text(argument)?;
+            let text = match argument {
+                // A boolean is `t` where it is shown, and `true` only where it is cast.
+                Bound::Typed(bool, Bool) => {
+                    let shown = |text: &str| Expr::Literal(Value::Text(text.into()), Text);
+                    let not = call(Function::Not, vec![bool.clone()], Bool);
+                    let arguments = vec![bool, shown("t"), not, shown("f"), empty.clone()];
+                    call(Function::Case, arguments, Text)
+                }
+                other => self.as_text(other)?,
+            };
             let text = call(Function::Coalesce, vec![text, empty.clone()], Text);
             result = call(Function::Concat, vec![result, text], Text);
         }

@@ -149,3 +149,5 @@ fn outermost() -> Names<'static> {
 mod parse_tests;
 #[cfg(test)]
 mod plan_tests;
+#[cfg(test)]
+mod postgres_tests;

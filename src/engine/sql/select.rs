@@ -99,6 +99,12 @@ impl Binder<'_> {
                     outputs.push(self.output(expr, column_name(expr), scope, place)?);
                 }
                 ast::SelectItem::ExprWithAlias { expr, alias } => {
+                    if alias.quote_style == Some('\'') {
+                        return Err(SqlError::new(
+                            SqlState::SyntaxError,
+                            format!("expected a column's name, found '{}'", alias.value),
+                        ));
+                    }
                     let name = fold(&alias.value, alias.quote_style);
                     outputs.push(self.output(expr, name, scope, place)?);
                 }

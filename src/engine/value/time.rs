@@ -17,8 +17,8 @@ pub const HOUR: i64 = 60 * MINUTE;
 /// Microseconds of a day.
 pub const DAY: i64 = 24 * HOUR;
 
-/// Postgres' last year; what is later is out of range.
-const YEAR_MAX: i64 = 294_276;
+/// The last whole year whose microseconds since 1970 fit in 64 bits (Postgres counts from 2000, and has thirty years more).
+const YEAR_MAX: i64 = 294_246;
 /// Postgres' first year (4713 BC is -4712).
 const YEAR_MIN: i64 = -4_712;
 
