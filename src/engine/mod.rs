@@ -13,6 +13,8 @@ pub mod error;
 pub mod expr;
 pub mod fold;
 pub mod handle;
+#[cfg(test)]
+mod oracle_tests;
 mod packed;
 pub mod plan;
 mod relations;

@@ -186,7 +186,7 @@ impl Worker {
             let appended = self.take(batch, &mut new, &mut news, time);
             taken.push(Taken { appended, reply });
         }
-        let done = self.commit(news, time).map_err(SqlError::from);
+        let done = self.commit(news, time).map_err(StoreError::into_sql);
         for Taken { appended, reply } in taken {
             let answer = done.clone().map(|()| appended);
             drop(reply.send(answer));
@@ -235,9 +235,14 @@ impl Worker {
         appended
     }
 
+    /// How many changes are retained.
+    pub(crate) fn retained(&self) -> usize {
+        self.blocks.iter().map(|info| info.rows).sum()
+    }
+
     /// How many of the oldest blocks are to leave at `time`.
     fn expired(&self, time: u64) -> usize {
-        let mut rows: usize = self.blocks.iter().map(|info| info.rows).sum();
+        let mut rows = self.retained();
         self.blocks
             .iter()
             .take_while(|info| {
@@ -407,7 +412,7 @@ impl Worker {
             ));
         }
         self.advance(now_ms);
-        self.seal(now_ms)?;
+        self.seal(now_ms).map_err(StoreError::into_sql)?;
         let oid = self.last_oid + 1;
         let since_ms = self.blocks.front().map_or(now_ms, |info| info.first_ms);
         let past = Past {
@@ -434,7 +439,7 @@ impl Worker {
         });
         if let Err(error) = written {
             self.dataflows.drop_view(&name);
-            return Err(error.into());
+            return Err(error.into_sql());
         }
         self.dataflows.saved();
         self.last_oid = oid;
@@ -525,7 +530,8 @@ impl Worker {
             .hint("Drop the views that use it first."));
         }
         self.store
-            .transaction(|write| write.delete_view(relation.oid))?;
+            .transaction(|write| write.delete_view(relation.oid))
+            .map_err(StoreError::into_sql)?;
         self.dataflows.drop_view(&relation.name);
         Arc::make_mut(&mut self.catalog)
             .relations

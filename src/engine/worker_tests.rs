@@ -21,14 +21,17 @@ use super::{Config, relations};
 /// Some Tuesday.
 const NOW_MS: u64 = 1_790_000_000_000;
 
-struct Engine {
+/// How long the engines of these tests keep changes.
+pub(super) const RETAIN_MS: u64 = 3_600_000;
+
+pub(super) struct Engine {
     dir: TempDir,
     worker: Option<Worker>,
-    now_ms: u64,
+    pub(super) now_ms: u64,
 }
 
 impl Engine {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut engine = Engine {
             dir: tempfile::tempdir().unwrap(),
             worker: None,
@@ -38,11 +41,11 @@ impl Engine {
         engine
     }
 
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.worker = None;
         let config = Config {
             data_dir: self.dir.path().to_owned(),
-            retain: Duration::from_secs(3600),
+            retain: Duration::from_millis(RETAIN_MS),
         };
         self.worker = Some(Worker::open(&config, plan, self.now_ms).unwrap().0);
     }
@@ -57,14 +60,23 @@ impl Engine {
         answer.try_recv().unwrap()
     }
 
-    fn append(&mut self, documents: &[String]) -> Appended {
+    pub(super) fn append(&mut self, documents: &[String]) -> Appended {
         let documents: Vec<Bytes> = documents.iter().cloned().map(Bytes::from).collect();
         let batch = Box::new(Batch::read(&documents).unwrap());
         self.run(|reply| Command::Append { batch, reply }).unwrap()
     }
 
+    /// How many changes are retained.
+    pub(super) fn retained(&self) -> usize {
+        self.worker.as_ref().unwrap().retained()
+    }
+
     fn create(&mut self, name: &str) {
-        let query = Arc::new(plan(name, &relations::catalog()).unwrap());
+        self.create_as(name, plan(name, &relations::catalog()).unwrap());
+    }
+
+    pub(super) fn create_as(&mut self, name: &str, query: Query) {
+        let query = Arc::new(query);
         let (name, sql) = (name.into(), name.into());
         self.run(|reply| Command::CreateView {
             name,
@@ -75,7 +87,7 @@ impl Engine {
         .unwrap();
     }
 
-    fn subscribe(&mut self, query: Query) -> Feed {
+    pub(super) fn subscribe(&mut self, query: Query) -> Feed {
         let query = Arc::new(query);
         self.run(|reply| Command::Subscribe { query, reply })
             .unwrap()
@@ -87,7 +99,7 @@ impl Engine {
         rows(&fold(&mut feed))
     }
 
-    fn pass(&mut self, ms: u64) {
+    pub(super) fn pass(&mut self, ms: u64) {
         self.now_ms += ms;
         self.worker.as_mut().unwrap().advance(self.now_ms);
     }
@@ -136,21 +148,21 @@ fn changes(ids: std::ops::Range<u32>, user: &str) -> Vec<String> {
     ids.map(|id| change(id, user, "edit")).collect()
 }
 
-fn column(name: &str) -> usize {
+pub(super) fn column(name: &str) -> usize {
     relations::CHANGE_COLUMNS
         .iter()
         .position(|(column, _)| *column == name)
         .unwrap()
 }
 
-fn get(name: &str, columns: &[usize]) -> Plan {
+pub(super) fn get(name: &str, columns: &[usize]) -> Plan {
     Plan::Get {
         name: name.into(),
         columns: columns.to_vec(),
     }
 }
 
-fn query(plan: Plan) -> Query {
+pub(super) fn query(plan: Plan) -> Query {
     let columns = (0..plan.arity())
         .map(|at| Column {
             name: format!("c{at}").into(),

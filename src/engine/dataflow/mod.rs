@@ -233,13 +233,16 @@ impl Dataflows {
     fn hydrate(&mut self, ids: &[QueryId], past: &Past<'_>) -> Result<(), SqlError> {
         let closed_ms = self.closed_ms;
         for id in ids {
-            self.hydrate_groups(*id, past)?;
+            self.hydrate_groups(*id, past)
+                .map_err(StoreError::into_sql)?;
         }
         for info in past.blocks {
-            let block = past.store.block(*info)?;
+            let block = past.store.block(*info).map_err(StoreError::into_sql)?;
             for id in ids {
                 let query = self.queries.get_mut(id).expect("it is being hydrated");
-                query.hydrate_block(&block, info.sealed && past.groups_are_stored, closed_ms)?;
+                query
+                    .hydrate_block(&block, info.sealed && past.groups_are_stored, closed_ms)
+                    .map_err(StoreError::into_sql)?;
                 query.step(&mut self.timely);
                 if query.hydrated_bytes > QUERY_BYTES_MAX {
                     return Err(too_large());

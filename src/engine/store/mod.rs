@@ -67,15 +67,16 @@ impl From<column::BadColumn> for StoreError {
     }
 }
 
-impl From<StoreError> for SqlError {
-    fn from(error: StoreError) -> Self {
-        let state = match &error {
+impl StoreError {
+    /// What a client is told.
+    pub(crate) fn into_sql(self) -> SqlError {
+        let state = match &self {
             StoreError::Full { .. } => SqlState::DiskFull,
             StoreError::Io { .. } => SqlState::IoError,
             StoreError::Damaged(_) => SqlState::InternalError,
         };
-        let sql = SqlError::new(state, error.to_string());
-        match error {
+        let sql = SqlError::new(state, self.to_string());
+        match self {
             StoreError::Full { .. } => {
                 sql.hint("Nothing was lost: make room on the disk, and writing goes on by itself.")
             }
