@@ -7,8 +7,11 @@
 //!  +------------------- ticks <----------------------+
 //! ```
 
+#[cfg(test)]
+mod builtin_tests;
 pub mod catalog;
 mod dataflow;
+mod definition;
 pub mod error;
 pub mod expr;
 pub mod fold;
@@ -80,6 +83,16 @@ pub enum OpenError {
         /// The version that this program reads.
         expected: u64,
     },
+    /// A view's statement means nothing to this program.
+    #[error("view \"{name}\" of store \"{}\" cannot be planned: {reason}", .path.display())]
+    View {
+        /// The file.
+        path: PathBuf,
+        /// The view.
+        name: String,
+        /// What the planner says.
+        reason: String,
+    },
     /// The operating system refuses.
     #[error("could not open \"{}\": {source}", .path.display())]
     Io {
@@ -100,7 +113,7 @@ impl OpenError {
             OpenError::Damaged { .. } => {
                 "Nothing was overwritten: move the file away to start empty, or use another --data-dir."
             }
-            OpenError::Format { .. } => {
+            OpenError::Format { .. } | OpenError::View { .. } => {
                 "Use the wikitop that wrote it, or start empty with another --data-dir."
             }
             OpenError::Io { .. } => {
@@ -149,16 +162,18 @@ pub fn start(config: Config) -> Result<(Engine, Running), OpenError> {
     // The dataflow is made of parts that stay on one thread, so the worker is opened where it lives.
     let thread = std::thread::Builder::new()
         .name("engine".to_owned())
-        .spawn(move || match Worker::open(&config, replan, now_ms()) {
-            Ok((worker, catalog)) => {
-                // Nobody waits any more: `start` itself has been abandoned, and so has its inbox.
-                let _ = opened.send(Ok(catalog));
-                work(worker, inbox, stopped);
-            }
-            Err(error) => {
-                let _ = opened.send(Err(error));
-            }
-        })
+        .spawn(
+            move || match Worker::open(&config, definition::replan, now_ms()) {
+                Ok((worker, catalog)) => {
+                    // Nobody waits any more: `start` itself has been abandoned, and so has its inbox.
+                    let _ = opened.send(Ok(catalog));
+                    work(worker, inbox, stopped);
+                }
+                Err(error) => {
+                    let _ = opened.send(Err(error));
+                }
+            },
+        )
         .map_err(|source| thread_failed(path.clone(), source))?;
     let catalog: watch::Receiver<_> = opening.recv().map_err(|_| {
         thread_failed(
@@ -219,13 +234,6 @@ fn now_ms() -> u64 {
         .map_or(0, |since| {
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         })
-}
-
-/// Plans the stored statement of a view again, against the relations before it.
-type Replan = fn(&str, &catalog::Catalog) -> Result<plan::Query, SqlError>;
-
-fn replan(sql: &str, _catalog: &catalog::Catalog) -> Result<plan::Query, SqlError> {
-    Err(SqlError::unsupported(sql))
 }
 
 /// An `Arc` of a catalog that is published whenever it changes.

@@ -7,6 +7,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::catalog::{Catalog, Kind, Relation};
 use super::dataflow::{Dataflows, Past, PreparedBatch, ViewId};
+use super::definition::Replan;
 use super::error::{SqlError, SqlState};
 use super::handle::{Appended, Command, Feed};
 use super::plan::Query;
@@ -14,7 +15,7 @@ use super::store::batch::{Batch, Identity, Partition, Position};
 use super::store::block::Block;
 use super::store::{BlockInfo, Store, StoreError, StoredView};
 use super::value::{Row, Value};
-use super::{Config, OpenError, Published, Replan, relations};
+use super::{Config, OpenError, Published, relations};
 
 /// The log is sealed when it has so many changes: a few minutes of Wikimedia's stream. A larger block compresses no better and
 /// is more to hold in memory at once; a smaller one means more of them to visit at a restart.
@@ -45,6 +46,7 @@ pub(crate) struct Worker {
     positions: BTreeMap<Partition, Position>,
     retain_ms: u64,
     last_oid: u32,
+    replan: Replan,
 }
 
 /// One append, as far as it is new.
@@ -76,8 +78,11 @@ impl Worker {
         let mut catalog = relations::catalog();
         let mut views = Vec::new();
         for view in &contents.views {
-            let relation = restore(view, &catalog, replan)
-                .map_err(|error| damaged(format!("view \"{}\": {error}", view.name)))?;
+            let relation = restore(view, &catalog, replan).map_err(|error| OpenError::View {
+                path: store.path().to_owned(),
+                name: view.name.clone(),
+                reason: error.to_string(),
+            })?;
             if let Kind::View { query, .. } = &relation.kind {
                 let (name, oid) = (relation.name.clone(), relation.oid);
                 views.push((ViewId { name, oid }, query.plan.clone()));
@@ -118,6 +123,7 @@ impl Worker {
             positions: contents.positions,
             retain_ms: u64::try_from(config.retain.as_millis()).unwrap_or(u64::MAX),
             last_oid: contents.last_oid.max(relations::FIRST_VIEW_OID - 1),
+            replan,
         };
         Ok((worker, receiver))
     }
@@ -411,6 +417,8 @@ impl Worker {
                 format!("relation \"{name}\" already exists"),
             ));
         }
+        // A view that could not be planned again would keep the engine from starting.
+        (self.replan)(&sql, &self.catalog)?;
         self.advance(now_ms);
         self.seal(now_ms).map_err(StoreError::into_sql)?;
         let oid = self.last_oid + 1;
