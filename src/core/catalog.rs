@@ -121,47 +121,52 @@ pub fn canonical(name: &str) -> &str {
 /// The rows of a state in the order in which people read them; a row that is there several times stands there several times.
 pub fn rank(view: Option<&KnownView>, columns: &[Column], state: &State) -> Vec<Row> {
     let order = key_columns(view, columns);
-    let mut keyed: Vec<(Vec<Key>, &Row, u64)> = state
+    let mut keyed: Vec<(Vec<Key<'_>>, &Row, u64)> = state
         .rows
         .iter()
         .map(|(row, count)| (keys(row, columns), row, count.get()))
         .collect();
-    keyed.sort_by(|(left, ..), (right, ..)| compare(left, right, &order));
+    keyed.sort_unstable_by(|(left, ..), (right, ..)| compare(left, right, &order));
     keyed
         .into_iter()
         .flat_map(|(_, row, count)| std::iter::repeat_n(row.clone(), count as usize))
         .collect()
 }
 
-/// The positions to compare, with their directions: the view's own, then all from left to right.
+/// The positions to compare, with their directions: the view's own, then the others from left to right.
 fn key_columns(view: Option<&KnownView>, columns: &[Column]) -> Vec<(usize, Direction)> {
     let named = view.into_iter().flat_map(|view| view.order);
     let named = named.filter_map(|(name, direction)| {
         let at = columns.iter().position(|column| column.name == *name)?;
         Some((at, *direction))
     });
-    let all = (0..columns.len()).map(|at| (at, Ascending));
-    named.chain(all).collect()
+    let mut order: Vec<(usize, Direction)> = named.collect();
+    for at in 0..columns.len() {
+        if order.iter().all(|(named, _)| *named != at) {
+            order.push((at, Ascending));
+        }
+    }
+    order
 }
 
-/// A value as its type is ordered. NULL is the greatest, as in Postgres.
-#[derive(Debug, Clone, PartialEq)]
-enum Key {
+/// A value as its type is ordered: numbers before text that is none, and NULL last, as the greatest, like in Postgres.
+#[derive(Debug)]
+enum Key<'a> {
     Integer(i128),
     Number(f64),
     /// Text by its bytes; dates and times in ISO form are in order this way, too.
-    Text(String),
+    Text(Cow<'a, str>),
     Null,
 }
 
-fn keys(row: &Row, columns: &[Column]) -> Vec<Key> {
+fn keys<'a>(row: &'a Row, columns: &[Column]) -> Vec<Key<'a>> {
     row.columns()
         .zip(columns)
         .map(|(value, column)| key(value, &column.ty))
         .collect()
 }
 
-fn key(value: Option<Cow<'_, str>>, ty: &str) -> Key {
+fn key<'a>(value: Option<Cow<'a, str>>, ty: &str) -> Key<'a> {
     let Some(text) = value else {
         return Key::Null;
     };
@@ -170,32 +175,42 @@ fn key(value: Option<Cow<'_, str>>, ty: &str) -> Key {
         "numeric" | "real" | "double precision" => text.parse().ok().map(Key::Number),
         _ => None,
     };
-    number.unwrap_or_else(|| Key::Text(text.into_owned()))
+    number.unwrap_or(Key::Text(text))
 }
 
-fn compare(left: &[Key], right: &[Key], order: &[(usize, Direction)]) -> Ordering {
-    let compared = order.iter().map(|(at, direction)| {
-        let ordering = compare_keys(left.get(*at), right.get(*at));
-        match direction {
-            Ascending => ordering,
-            Descending => ordering.reverse(),
+fn compare(left: &[Key<'_>], right: &[Key<'_>], order: &[(usize, Direction)]) -> Ordering {
+    order
+        .iter()
+        .map(|(at, direction)| {
+            // After a view was replaced, rows of the old form are there until its snapshot comes.
+            let [left, right] = [left, right].map(|keys| keys.get(*at).unwrap_or(&Key::Null));
+            let ordering = left.compare(right);
+            match direction {
+                Ascending => ordering,
+                Descending => ordering.reverse(),
+            }
+        })
+        .find(|ordering| ordering.is_ne())
+        .unwrap_or(Ordering::Equal)
+}
+
+impl Key<'_> {
+    fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Key::Integer(left), Key::Integer(right)) => left.cmp(right),
+            (Key::Number(left), Key::Number(right)) => left.total_cmp(right),
+            (Key::Text(left), Key::Text(right)) => left.cmp(right),
+            _ => self.kind().cmp(&other.kind()),
         }
-    });
-    compared.fold(Ordering::Equal, Ordering::then)
-}
+    }
 
-fn compare_keys(left: Option<&Key>, right: Option<&Key>) -> Ordering {
-    let rank = |key: Option<&Key>| match key {
-        Some(Key::Integer(_)) => 0,
-        Some(Key::Number(_)) => 1,
-        Some(Key::Text(_)) => 2,
-        Some(Key::Null) | None => 3,
-    };
-    match (left, right) {
-        (Some(Key::Integer(left)), Some(Key::Integer(right))) => left.cmp(right),
-        (Some(Key::Number(left)), Some(Key::Number(right))) => left.total_cmp(right),
-        (Some(Key::Text(left)), Some(Key::Text(right))) => left.cmp(right),
-        _ => rank(left).cmp(&rank(right)),
+    fn kind(&self) -> u8 {
+        match self {
+            Key::Integer(_) => 0,
+            Key::Number(_) => 1,
+            Key::Text(_) => 2,
+            Key::Null => 3,
+        }
     }
 }
 
@@ -279,6 +294,13 @@ mod tests {
                 "2026-11-22 09:59:59.999+00\tc",
             ]
         );
+    }
+
+    #[test]
+    fn rows_of_another_form_than_the_columns_are_no_trouble() {
+        let described = [("user", "text"), ("count", "bigint")];
+        let rows = [("a", 1), ("b\t1\tx", 1)];
+        assert_eq!(ranked(Some("top10"), &described, &rows), ["a", "b\t1\tx"]);
     }
 
     #[test]

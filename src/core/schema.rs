@@ -187,7 +187,7 @@ pub fn definitions(
 /// # Errors
 /// A script with anything else in it than views.
 pub fn own_definitions(dialect: Dialect, script: &str) -> Result<Vec<Definition>, SchemaError> {
-    let definitions = script::definitions(script)?;
+    let definitions = script::views(script)?;
     Ok(match dialect {
         Dialect::Embedded | Dialect::Subscribe => definitions,
         Dialect::Tail => definitions.into_iter().map(translated_for_tail).collect(),
@@ -355,9 +355,10 @@ async fn is_ours(
 ) -> Result<bool, SchemaError> {
     match definition.kind {
         // Whether NULL is allowed makes no difference: nobody sends one.
-        Kind::Table => Ok(["(datapg_catalog.jsonb)", "(datapg_catalog.jsonbNOTNULL)"]
-            .iter()
-            .any(|columns| without_spaces(text).ends_with(columns))),
+        Kind::Table => {
+            let table = without_spaces(text).replace("pg_catalog.", "");
+            Ok(table.contains("(datajsonb)") || table.contains("(datajsonbNOTNULL)"))
+        }
         Kind::Source => Ok(text.contains(RECORDING_FORMAT)
             && definition
                 .body

@@ -120,6 +120,51 @@ async fn a_current_materialize_is_followed_across_a_lost_connection() {
     server.finish().await;
 }
 
+/// Waits for an event like somebody who always has something better to do.
+async fn next_with_interruptions(subscription: &mut Subscription) -> Event {
+    let interrupted = async {
+        loop {
+            tokio::select! {
+                biased;
+                event = subscription.next() => return event,
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, interrupted)
+        .await
+        .expect("an event")
+}
+
+#[tokio::test]
+async fn whoever_stops_waiting_loses_nothing() {
+    let server = Server::play("subscribe-26.19.txt").await;
+    let mut subscription = subscribe(&server, "top10");
+    let mut told = Vec::new();
+    for _ in 0..8 {
+        told.push(match next_with_interruptions(&mut subscription).await {
+            Event::Opened { .. } => "opened".to_owned(),
+            Event::Frame(frame) => format!("-{} +{}", frame.deleted.len(), frame.inserted.len()),
+            Event::Progress { .. } => "progress".to_owned(),
+            Event::Reconnecting { .. } => "reconnecting".to_owned(),
+            Event::Failed(error) => panic!("{error}"),
+        });
+    }
+    let expected = [
+        "opened",
+        "-0 +8",
+        "progress",
+        "-1 +1",
+        "-0 +1",
+        "reconnecting",
+        "opened",
+        "-7 +1",
+    ];
+    assert_eq!(told, expected);
+    drop(subscription);
+    server.finish().await;
+}
+
 #[tokio::test]
 async fn the_old_line_is_followed_by_tail() {
     let server = Server::play("tail-0.26.6.txt").await;

@@ -31,13 +31,25 @@ pub enum ScriptError {
 /// # Errors
 /// See [`ScriptError`].
 pub fn definitions(script: &str) -> Result<Vec<Definition>, ScriptError> {
+    read(script, |_| true)
+}
+
+/// The same for a script of views and nothing else.
+///
+/// # Errors
+/// See [`ScriptError`].
+pub fn views(script: &str) -> Result<Vec<Definition>, ScriptError> {
+    read(script, |kind| kind != Kind::Table)
+}
+
+fn read(script: &str, is_allowed: fn(Kind) -> bool) -> Result<Vec<Definition>, ScriptError> {
     let mut definitions = Vec::new();
     for (line, statement) in statements(script)? {
-        let definition = definition(statement).ok_or_else(|| ScriptError::NoView {
+        let definition = definition(statement).filter(|definition| is_allowed(definition.kind));
+        definitions.push(definition.ok_or_else(|| ScriptError::NoView {
             line,
             statement: statement.lines().next().unwrap_or_default().to_owned(),
-        })?;
-        definitions.push(definition);
+        })?);
     }
     Ok(definitions)
 }
@@ -172,13 +184,14 @@ mod tests {
     fn what_is_no_view_is_refused_with_its_line() {
         let table = [
             ("\nDROP TABLE x;", "line 2: not of the form"),
+            ("CREATE TABLE x (a int)", "line 1: not of the form"),
             ("CREATE VIEW a.b AS SELECT 1", "line 1: not of the form"),
             ("CREATE VIEW v (a) AS SELECT 1", "line 1: not of the form"),
             ("SELECT 1;\nSELECT 'a", "line 2: a string is not closed"),
             ("/* x", "line 1: a comment is not closed"),
         ];
         for (script, message) in table {
-            let error = definitions(script).unwrap_err().to_string();
+            let error = views(script).unwrap_err().to_string();
             assert!(error.starts_with(message), "{script:?}: {error}");
         }
         assert_eq!(definitions(" -- nothing\n;;"), Ok(Vec::new()));
