@@ -54,4 +54,24 @@ impl Catalog {
         };
         self.relations.get(name)
     }
+
+    /// The views that stand on a relation, directly or through others, those first that no other stands on: the order to drop
+    /// them in.
+    pub fn users_of(&self, name: &str) -> Vec<Arc<str>> {
+        let mut users = Vec::new();
+        self.collect_users(name, &mut users);
+        users
+    }
+
+    fn collect_users(&self, name: &str, users: &mut Vec<Arc<str>>) {
+        for relation in self.relations.values() {
+            let Kind::View { query, .. } = &relation.kind else {
+                continue;
+            };
+            if query.plan.reads().contains(name) && !users.contains(&relation.name) {
+                self.collect_users(&relation.name, users);
+                users.push(relation.name.clone());
+            }
+        }
+    }
 }

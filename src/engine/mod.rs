@@ -12,6 +12,7 @@ mod builtin_tests;
 pub mod catalog;
 mod dataflow;
 mod definition;
+pub mod door;
 pub mod error;
 pub mod expr;
 pub mod fold;

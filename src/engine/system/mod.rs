@@ -4,6 +4,8 @@
 //! Clients read little of them but name many columns: a column that the engine has no use for holds what PostgreSQL would say
 //! of a plain relation. Every oid is a `bigint`, like every integer of the engine.
 
+mod absent;
+mod functions;
 mod information_schema;
 mod pg_catalog;
 mod table;
@@ -12,7 +14,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::catalog::Catalog;
+use super::error::SqlError;
+use super::sql;
 use super::value::{Column, Row};
+pub use functions::mz_version;
 use table::Table;
 
 /// The schema that everything made by people is in.
@@ -21,6 +26,9 @@ pub const PUBLIC: &str = "public";
 pub const PG_CATALOG: &str = "pg_catalog";
 /// The schema of the SQL standard's catalog.
 pub const INFORMATION_SCHEMA: &str = "information_schema";
+
+/// Who everything belongs to: the engine has one role, whatever its clients call themselves.
+const OWNER: &str = "materialize";
 
 /// What a session is, as far as its own statements can see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,23 +45,46 @@ pub struct Session {
 
 /// A system relation as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SystemRelation {
-    /// Its columns.
-    pub columns: Vec<Column>,
-    /// Its rows.
-    pub rows: Vec<Row>,
+struct SystemRelation {
+    columns: Vec<Column>,
+    rows: Vec<Row>,
 }
 
-/// The system relation of that name; without a schema, pg_catalog's.
-pub fn relation(
-    schema: Option<&str>,
-    name: &str,
-    catalog: &Catalog,
-    session: &Session,
-) -> Option<SystemRelation> {
-    let schema = schema.unwrap_or(PG_CATALOG);
-    let table = tables().find(|table| table.schema == schema && table.name == name)?;
-    Some(table.build(&Context { catalog, session }))
+/// What a session's queries can name: the catalog's relations, and those of the system beside them.
+pub struct Relations<'a> {
+    /// The relations that people and the engine have made.
+    pub catalog: &'a Catalog,
+    /// Who asks.
+    pub session: &'a Session,
+}
+
+impl sql::Relations for Relations<'_> {
+    fn relation(&self, name: &sql::Name) -> Result<Option<sql::Resolved>, SqlError> {
+        if let Some(resolved) = self.catalog.relation(name)? {
+            return Ok(Some(resolved));
+        }
+        let schema = name.schema.as_deref().unwrap_or(PG_CATALOG);
+        let Some(table) = tables().find(|table| table.schema == schema && table.name == name.name)
+        else {
+            return Ok(None);
+        };
+        let built = table.build(&Context {
+            catalog: self.catalog,
+            session: self.session,
+        });
+        Ok(Some(sql::Resolved {
+            columns: built.columns,
+            rows: sql::Rows::Constant(built.rows),
+        }))
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.catalog.names()
+    }
+
+    fn function(&self, name: &str, arguments: usize) -> Option<String> {
+        functions::body(name, arguments, self.session)
+    }
 }
 
 /// What the rows are built from.
@@ -66,6 +97,7 @@ fn tables() -> impl Iterator<Item = &'static Table> {
     pg_catalog::TABLES
         .iter()
         .chain(information_schema::TABLES)
+        .chain(absent::TABLES)
         .copied()
 }
 
@@ -112,7 +144,10 @@ mod tests {
     #[test]
     fn every_table_builds_and_its_rows_fit_its_columns() {
         for table in tables() {
-            let built = relation(Some(table.schema), table.name, &catalog(), &session()).unwrap();
+            let built = table.build(&Context {
+                catalog: &catalog(),
+                session: &session(),
+            });
             for row in &built.rows {
                 assert_eq!(row.values().len(), built.columns.len(), "{}", table.name);
                 for (value, column) in row.values().iter().zip(&built.columns) {

@@ -3,7 +3,7 @@
 
 use super::table::Fill::{Bool, Double, Int, NoInt, NoText, Text};
 use super::table::{Cells, Table, int, text};
-use super::{Context, INFORMATION_SCHEMA, PG_CATALOG, PUBLIC, tables};
+use super::{Context, INFORMATION_SCHEMA, OWNER, PG_CATALOG, PUBLIC, tables};
 use crate::engine::catalog::Kind;
 use crate::engine::value::{Column, Type, Value};
 
@@ -11,7 +11,23 @@ use crate::engine::value::{Column, Type, Value};
 const OWNER_OID: i64 = 10;
 
 /// The relations of this schema.
-pub(super) const TABLES: &[&Table] = &[&PG_NAMESPACE, &PG_CLASS, &PG_ATTRIBUTE, &PG_TYPE];
+pub(super) const TABLES: &[&Table] = &[
+    &PG_NAMESPACE,
+    &PG_CLASS,
+    &PG_ATTRIBUTE,
+    &PG_TYPE,
+    &PG_DATABASE,
+    &PG_ROLES,
+    &PG_USER,
+    &PG_TABLES,
+    &PG_VIEWS,
+    &PG_SETTINGS,
+    &PG_AM,
+    &PG_COLLATION,
+    &PG_LANGUAGE,
+    &PG_TABLESPACE,
+    &PG_STAT_ACTIVITY,
+];
 
 /// The schemas and their numbers, PostgreSQL's own where it has one.
 const SCHEMAS: [(&str, i64); 3] = [
@@ -44,17 +60,17 @@ const PG_NAMESPACE: Table = Table {
 };
 
 /// A relation of any schema, as pg_class and its companions see it.
-struct Entry {
-    oid: i64,
-    schema: &'static str,
-    name: String,
-    kind: &'static str,
-    columns: Vec<Column>,
+pub(super) struct Entry {
+    pub(super) oid: i64,
+    pub(super) schema: &'static str,
+    pub(super) name: String,
+    pub(super) kind: &'static str,
+    pub(super) columns: Vec<Column>,
 }
 
 /// All relations. Views are `v` whether or not MATERIALIZED was said, because every tool lists those, and the engine maintains
 /// them all alike; `wikirecent`, which takes rows, is a table.
-fn entries(context: &Context<'_>) -> Vec<Entry> {
+pub(super) fn entries(context: &Context<'_>) -> Vec<Entry> {
     let public = context.catalog.relations.values().map(|relation| Entry {
         oid: relation.oid.into(),
         schema: PUBLIC,
@@ -198,9 +214,9 @@ const PG_ATTRIBUTE: Table = Table {
 };
 
 /// A type of PostgreSQL's that a client may meet here.
-struct TypeEntry {
+pub(super) struct TypeEntry {
     oid: i64,
-    name: &'static str,
+    pub(super) name: &'static str,
     length: i64,
     category: &'static str,
     array: i64,
@@ -246,7 +262,7 @@ const TYPES: [TypeEntry; 20] = [
     type_of(3802, "jsonb", -1, "U", 3807),
 ];
 
-fn type_entry(ty: Type) -> &'static TypeEntry {
+pub(super) fn type_entry(ty: Type) -> &'static TypeEntry {
     let oid = match ty {
         Type::Bool => 16,
         Type::BigInt => 20,
@@ -325,5 +341,258 @@ const PG_TYPE: Table = Table {
         };
         let arrays = TYPES.iter().filter(|entry| entry.array != 0).map(array);
         TYPES.iter().map(scalar).chain(arrays).collect()
+    },
+};
+
+const PG_DATABASE: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_database",
+    oid: 1262,
+    columns: &[
+        ("oid", Int(16_383)),
+        ("datname", Text("")),
+        ("datdba", Int(OWNER_OID)),
+        ("encoding", Int(6)),
+        ("datlocprovider", Text("c")),
+        ("datistemplate", Bool(false)),
+        ("datallowconn", Bool(true)),
+        ("datconnlimit", Int(-1)),
+        ("datlastsysoid", Int(0)),
+        ("datfrozenxid", Int(0)),
+        ("datminmxid", Int(0)),
+        ("dattablespace", Int(1663)),
+        ("datcollate", Text("C")),
+        ("datctype", Text("C")),
+        ("daticulocale", NoText),
+        ("datacl", NoText),
+    ],
+    rows: |context| vec![vec![("datname", text(&context.session.database))]],
+};
+
+const PG_ROLES: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_roles",
+    oid: 12_001,
+    columns: &[
+        ("oid", Int(OWNER_OID)),
+        ("rolname", Text(OWNER)),
+        ("rolsuper", Bool(false)),
+        ("rolinherit", Bool(true)),
+        ("rolcreaterole", Bool(false)),
+        ("rolcreatedb", Bool(false)),
+        ("rolcanlogin", Bool(true)),
+        ("rolreplication", Bool(false)),
+        ("rolbypassrls", Bool(false)),
+        ("rolconnlimit", Int(-1)),
+        ("rolpassword", NoText),
+        ("rolvaliduntil", NoText),
+        ("rolconfig", NoText),
+    ],
+    rows: |_| vec![Vec::new()],
+};
+
+const PG_USER: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_user",
+    oid: 12_002,
+    columns: &[
+        ("usename", Text(OWNER)),
+        ("usesysid", Int(OWNER_OID)),
+        ("usecreatedb", Bool(false)),
+        ("usesuper", Bool(false)),
+        ("userepl", Bool(false)),
+        ("usebypassrls", Bool(false)),
+        ("passwd", NoText),
+        ("valuntil", NoText),
+        ("useconfig", NoText),
+    ],
+    rows: |_| vec![Vec::new()],
+};
+
+const PG_TABLES: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_tables",
+    oid: 12_003,
+    columns: &[
+        ("schemaname", Text("")),
+        ("tablename", Text("")),
+        ("tableowner", Text(OWNER)),
+        ("tablespace", NoText),
+        ("hasindexes", Bool(false)),
+        ("hasrules", Bool(false)),
+        ("hastriggers", Bool(false)),
+        ("rowsecurity", Bool(false)),
+    ],
+    rows: |context| {
+        let tables = entries(context)
+            .into_iter()
+            .filter(|entry| entry.kind == "r");
+        tables
+            .map(|entry| {
+                vec![
+                    ("schemaname", text(entry.schema)),
+                    ("tablename", text(&entry.name)),
+                ]
+            })
+            .collect()
+    },
+};
+
+const PG_VIEWS: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_views",
+    oid: 12_004,
+    columns: &[
+        ("schemaname", Text(PUBLIC)),
+        ("viewname", Text("")),
+        ("viewowner", Text(OWNER)),
+        ("definition", NoText),
+    ],
+    rows: |context| {
+        let views = context.catalog.relations.values();
+        views
+            .filter(|relation| relation.kind != Kind::Input)
+            .map(|relation| {
+                let mut row = vec![("viewname", text(&relation.name))];
+                if let Kind::View { sql, .. } = &relation.kind {
+                    row.push(("definition", text(definition(sql))));
+                }
+                row
+            })
+            .collect()
+    },
+};
+
+/// A view's query within the statement that made it: what follows the first AS that stands alone, as far as words tell.
+pub(super) fn definition(sql: &str) -> &str {
+    let mut words = sql.split_whitespace();
+    let found = words.find(|word| word.eq_ignore_ascii_case("as"));
+    let Some(word) = found else { return sql };
+    // The word is a part of `sql`, so the distance between them is where it stands.
+    let at = word.as_ptr() as usize - sql.as_ptr() as usize;
+    sql[at + word.len()..].trim_start()
+}
+
+const PG_SETTINGS: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_settings",
+    oid: 12_005,
+    columns: &[
+        ("name", Text("")),
+        ("setting", Text("")),
+        ("unit", NoText),
+        ("category", Text("")),
+        ("short_desc", Text("")),
+        ("extra_desc", NoText),
+        ("context", Text("user")),
+        ("vartype", Text("string")),
+        ("source", Text("session")),
+        ("min_val", NoText),
+        ("max_val", NoText),
+        ("enumvals", NoText),
+        ("boot_val", NoText),
+        ("reset_val", NoText),
+        ("sourcefile", NoText),
+        ("sourceline", NoInt),
+        ("pending_restart", Bool(false)),
+    ],
+    rows: |context| {
+        let settings = context.session.settings.iter();
+        settings
+            .map(|(name, value)| vec![("name", text(name)), ("setting", text(value))])
+            .collect()
+    },
+};
+
+const PG_AM: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_am",
+    oid: 2601,
+    columns: &[
+        ("oid", Int(2)),
+        ("amname", Text("heap")),
+        ("amhandler", Text("")),
+        ("amtype", Text("t")),
+        ("amcanorder", Bool(false)),
+    ],
+    rows: |_| vec![Vec::new()],
+};
+
+const PG_COLLATION: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_collation",
+    oid: 3456,
+    columns: &[
+        ("oid", Int(950)),
+        ("collname", Text("C")),
+        ("collnamespace", Int(11)),
+        ("collowner", Int(OWNER_OID)),
+        ("collprovider", Text("c")),
+        ("collencoding", Int(-1)),
+        ("collcollate", Text("C")),
+        ("collctype", Text("C")),
+    ],
+    rows: |_| vec![Vec::new()],
+};
+
+const PG_LANGUAGE: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_language",
+    oid: 2612,
+    columns: &[
+        ("oid", Int(14)),
+        ("lanname", Text("sql")),
+        ("lanowner", Int(OWNER_OID)),
+        ("lanispl", Bool(false)),
+        ("lanpltrusted", Bool(true)),
+        ("lanacl", NoText),
+    ],
+    rows: |_| vec![Vec::new()],
+};
+
+const PG_TABLESPACE: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_tablespace",
+    oid: 1213,
+    columns: &[
+        ("oid", Int(1663)),
+        ("spcname", Text("pg_default")),
+        ("spcowner", Int(OWNER_OID)),
+        ("spcacl", NoText),
+        ("spcoptions", NoText),
+    ],
+    rows: |_| vec![Vec::new()],
+};
+
+const PG_STAT_ACTIVITY: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_stat_activity",
+    oid: 12_006,
+    columns: &[
+        ("datid", Int(16_383)),
+        ("datname", Text("")),
+        ("pid", Int(0)),
+        ("usesysid", Int(OWNER_OID)),
+        ("usename", Text("")),
+        ("application_name", Text("")),
+        ("client_addr", NoText),
+        ("client_hostname", NoText),
+        ("client_port", NoInt),
+        ("backend_start", NoText),
+        ("xact_start", NoText),
+        ("query_start", NoText),
+        ("state_change", NoText),
+        ("wait_event_type", NoText),
+        ("wait_event", NoText),
+        ("state", Text("active")),
+        ("query", Text("")),
+        ("backend_type", Text("client backend")),
+    ],
+    rows: |context| {
+        vec![vec![
+            ("datname", text(&context.session.database)),
+            ("pid", int(context.session.pid)),
+            ("usename", text(&context.session.user)),
+        ]]
     },
 };

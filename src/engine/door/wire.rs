@@ -1,0 +1,193 @@
+//! One session's connection: messages in, gathered bytes out, and what may interrupt the session while it is busy.
+//!
+//! The surprising fact: a busy session goes on reading. A subscription can be silent for hours, and only the socket's read
+//! side tells that its client has left; what the client has sent ahead stays in the buffer for later.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::backend::Outbox;
+use super::frontend::{self, Message, Opening, ProtocolError};
+
+/// What a client may send ahead while its session is busy: a pipeline of a few hundred small statements. What is more waits in
+/// the kernel, and then in the client.
+const AHEAD_BYTES_MAX: usize = 64 << 10;
+
+/// How long a client may leave what is sent to it untaken before it counts as gone: longer than any pause of a reader that is
+/// alive, shorter than what an operator would wait for.
+const SEND_STALL_MAX: Duration = Duration::from_secs(30);
+
+/// What is gathered before it is sent while a large result is written: large enough to make the calls few, small enough not to
+/// hold a result twice.
+pub(crate) const SEND_BYTES: usize = 256 << 10;
+
+/// Why a session is over.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The client left, or its connection broke.
+    Gone,
+    /// The engine stops.
+    Shutdown,
+    /// What the client sends is not the protocol.
+    Protocol(ProtocolError),
+}
+
+/// What interrupts a busy session.
+#[derive(Debug)]
+pub(crate) enum Interrupt {
+    /// A cancel request, for the statement.
+    Cancel,
+    /// The statement takes longer than its session allows.
+    Timeout,
+    /// The end of the session.
+    Ended(Ended),
+}
+
+/// The connection of one session.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    read: OwnedReadHalf,
+    write: OwnedWriteHalf,
+    inbox: BytesMut,
+    /// Messages to be sent by the next [`Wire::flush`].
+    pub(crate) out: Outbox,
+    cancels: watch::Receiver<u64>,
+    shutdown: watch::Receiver<bool>,
+    /// When the running statement has to be done.
+    deadline: Option<Instant>,
+}
+
+impl From<io::Error> for Ended {
+    fn from(_: io::Error) -> Self {
+        Ended::Gone
+    }
+}
+
+impl Wire {
+    /// The connection over `socket`; every change of `cancels` cancels a statement.
+    pub(crate) fn new(
+        socket: TcpStream,
+        cancels: watch::Receiver<u64>,
+        shutdown: watch::Receiver<bool>,
+    ) -> io::Result<Wire> {
+        // A frame is one write, and its reader waits for it.
+        socket.set_nodelay(true)?;
+        let (read, write) = socket.into_split();
+        Ok(Wire {
+            read,
+            write,
+            inbox: BytesMut::with_capacity(8 << 10),
+            out: Outbox::default(),
+            cancels,
+            shutdown,
+            deadline: None,
+        })
+    }
+
+    /// The opening packet.
+    pub(crate) async fn opening(&mut self) -> Result<Opening, Ended> {
+        self.decoded(frontend::opening).await
+    }
+
+    /// The client's next message. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Result<Message, Ended> {
+        self.decoded(frontend::message).await
+    }
+
+    async fn decoded<T>(
+        &mut self,
+        decode: fn(&mut BytesMut) -> Result<Option<T>, ProtocolError>,
+    ) -> Result<T, Ended> {
+        loop {
+            if let Some(item) = decode(&mut self.inbox).map_err(Ended::Protocol)? {
+                return Ok(item);
+            }
+            tokio::select! {
+                read = self.read.read_buf(&mut self.inbox) => {
+                    if read? == 0 {
+                        return Err(Ended::Gone);
+                    }
+                }
+                () = stopped(&mut self.shutdown) => return Err(Ended::Shutdown),
+            }
+        }
+    }
+
+    /// A statement begins: cancel requests up to now concerned earlier ones, and its time runs from now.
+    pub(crate) fn begin_statement(&mut self, timeout: Option<Duration>) {
+        self.cancels.mark_unchanged();
+        self.deadline = timeout.map(|timeout| Instant::now() + timeout);
+    }
+
+    /// The running statement may take as long as it likes.
+    pub(crate) fn no_deadline(&mut self) {
+        self.deadline = None;
+    }
+
+    /// Waits for what interrupts a busy session. Cancel safe.
+    pub(crate) async fn interrupted(&mut self) -> Interrupt {
+        loop {
+            let room = self.inbox.len() < AHEAD_BYTES_MAX;
+            tokio::select! {
+                read = self.read.read_buf(&mut self.inbox), if room => match read {
+                    Ok(0) | Err(_) => return Interrupt::Ended(Ended::Gone),
+                    Ok(_) if frontend::waiting(&self.inbox).any(|kind| kind == b'X') => {
+                        return Interrupt::Ended(Ended::Gone);
+                    }
+                    Ok(_) => {}
+                },
+                Ok(()) = self.cancels.changed() => return Interrupt::Cancel,
+                () = reached(self.deadline) => return Interrupt::Timeout,
+                () = stopped(&mut self.shutdown) => return Interrupt::Ended(Ended::Shutdown),
+            }
+        }
+    }
+
+    /// Sends what has been gathered.
+    pub(crate) async fn flush(&mut self) -> Result<(), Ended> {
+        while self.out.len() > 0 {
+            let sent = self.write.write_buf(self.out.bytes());
+            match tokio::time::timeout(SEND_STALL_MAX, sent).await {
+                Ok(Ok(0)) | Ok(Err(_)) => return Err(Ended::Gone),
+                Ok(Ok(_)) => {}
+                Err(_) => {
+                    tracing::info!(
+                        "a client has taken nothing for {} s: closing its session",
+                        SEND_STALL_MAX.as_secs()
+                    );
+                    return Err(Ended::Gone);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what has been gathered once it is worth a call.
+    pub(crate) async fn flush_if_large(&mut self) -> Result<(), Ended> {
+        if self.out.len() < SEND_BYTES {
+            return Ok(());
+        }
+        self.flush().await
+    }
+}
+
+/// Resolves at the deadline, if there is one.
+pub(crate) async fn reached(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when the engine stops.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    // A sender that is gone has stopped, too.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
