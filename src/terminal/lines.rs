@@ -130,7 +130,7 @@ impl Encoder<'_> {
         let time = timestamp_ms.to_string();
         for equal in rows.chunk_by(|left, right| left == right) {
             let diff = format!("{sign}{}", equal.len());
-            let progressed = self.progress.then(|| Some(Cow::Borrowed("f")));
+            let progressed = self.progress.then_some(Some(Cow::Borrowed("f")));
             let leading = [Some(Cow::Borrowed(time.as_str()))]
                 .into_iter()
                 .chain(progressed)

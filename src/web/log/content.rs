@@ -1,13 +1,13 @@
 //! What a view holds now and how it came to that: the rows, the last frames, and the texts that were made of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{Bounds, Form, Message};
-use crate::core::frame::{Column, Frame, Row, State};
+use crate::core::frame::{Column, Frame, State};
 use crate::web::wire::{self, Dress};
 
 /// How many net differences are kept for clients that are equally far behind; one more takes the place of the oldest, and
@@ -210,7 +210,7 @@ impl Content {
             self.merged.remove(0);
         }
         let skip = usize::try_from(after - self.dropped).unwrap_or(usize::MAX);
-        let net = net(self.frames.iter().skip(skip).map(|entry| &*entry.frame));
+        let net = Frame::net(self.frames.iter().skip(skip).map(|entry| &*entry.frame));
         self.merged.push(Merged {
             from: after,
             net,
@@ -237,34 +237,4 @@ impl Content {
 
 pub(super) fn frame_rows(frame: &Frame) -> usize {
     frame.deleted.len() + frame.inserted.len()
-}
-
-/// Several frames as one: what came and went in between is not in it.
-fn net<'a>(frames: impl Iterator<Item = &'a Frame>) -> Frame {
-    let mut changes: BTreeMap<&'a Row, i64> = BTreeMap::new();
-    let mut timestamp_ms = 0;
-    for frame in frames {
-        timestamp_ms = frame.timestamp_ms;
-        for row in &frame.deleted {
-            *changes.entry(row).or_default() -= 1;
-        }
-        for row in &frame.inserted {
-            *changes.entry(row).or_default() += 1;
-        }
-    }
-    let mut net = Frame {
-        timestamp_ms,
-        deleted: Vec::new(),
-        inserted: Vec::new(),
-    };
-    for (row, times) in changes {
-        let side = if times < 0 {
-            &mut net.deleted
-        } else {
-            &mut net.inserted
-        };
-        let times = usize::try_from(times.unsigned_abs()).unwrap_or(usize::MAX);
-        side.extend(std::iter::repeat_n(row.clone(), times));
-    }
-    net
 }
