@@ -32,9 +32,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Completions { shell } => output::print(&cli::completions(shell))?,
         Command::Man { command } => output::print(&cli::manual(command.as_deref())?)?,
-        Command::Serve(_) => {
-            anyhow::bail!("this command is not part of this build")
-        }
+        Command::Serve(args) => commands::serve::run(args.into(), signals.shutdown()).await?,
     }
     Ok(signals
         .exit_code()
