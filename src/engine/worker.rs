@@ -31,7 +31,7 @@ const RETAINED_CHANGES_MAX: usize = 6_000_000;
 
 /// Rows that leave by themselves are taken away at their own millisecond, but in rounds of at least this many, so that a busy
 /// hour that ends does not wake the worker a thousand times a second.
-const WAKE_EVERY_MS: u64 = 20;
+const WAKE_EVERY_MS: u64 = 50;
 
 /// The state of the engine.
 pub(crate) struct Worker {

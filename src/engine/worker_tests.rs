@@ -10,9 +10,9 @@ use tokio::sync::{oneshot, watch};
 
 use super::catalog::Catalog;
 use super::definition::{Replan, replan};
-use super::error::SqlError;
+use super::error::{SqlError, SqlState};
 use super::expr::{Expr, Function};
-use super::handle::{Appended, Command, Feed};
+use super::handle::{Appended, Command, FEED_TICKS_MAX, Feed};
 use super::plan::{Aggregate, AggregateFunction, OrderKey, Plan, Query};
 use super::store::batch::Batch;
 use super::value::{Column, Row, Type, Value};
@@ -112,9 +112,12 @@ impl Engine {
     }
 
     pub(super) fn subscribe(&mut self, query: Query) -> Feed {
+        self.try_subscribe(query).unwrap()
+    }
+
+    fn try_subscribe(&mut self, query: Query) -> Result<Feed, SqlError> {
         let query = Arc::new(query);
         self.run(|reply| Command::Subscribe { query, reply })
-            .unwrap()
     }
 
     fn rows(&mut self, view: &str) -> Vec<String> {
@@ -351,4 +354,134 @@ fn all_time_outlives_the_retained_changes() {
     }
     // What has left is no longer known: it counts again.
     assert_eq!(engine.append(&changes(0..1, "Ann")).kept, 1);
+}
+
+/// `sum(length_new)` by user over what is retained; a sum of text fails.
+fn sum_of(name: &str) -> Plan {
+    Plan::Aggregate {
+        input: Box::new(get("recentchanges", &[column(name)])),
+        keys: vec![],
+        aggregates: vec![Aggregate {
+            function: AggregateFunction::Sum,
+            argument: Some(Expr::Column(0)),
+            distinct: false,
+            filter: None,
+        }],
+    }
+}
+
+#[test]
+fn an_error_poisons_the_query_that_has_it_until_its_row_is_gone() {
+    let mut engine = with_views();
+    let failing = || query(sum_of("user"));
+    let mut feed = engine.subscribe(failing());
+    let mut healthy = engine.subscribe(plan("counter", &relations::catalog()).unwrap());
+    fold(&mut feed);
+    fold(&mut healthy);
+    engine.append(&changes(0..1, "Ann"));
+    let error = futures::FutureExt::now_or_never(feed.ticks.recv())
+        .unwrap()
+        .unwrap();
+    assert_eq!(error.unwrap_err().state, SqlState::DatatypeMismatch);
+    assert!(
+        futures::FutureExt::now_or_never(feed.ticks.recv())
+            .unwrap()
+            .is_none(),
+        "the feed has ended"
+    );
+    assert_eq!(fold(&mut healthy).len(), 2, "the others go on");
+    assert!(engine.try_subscribe(failing()).is_err());
+    engine.pass(RETAIN_MS + 1_000);
+    let rows_now = fold(&mut engine.subscribe(failing()));
+    assert_eq!(rows(&rows_now), ["NULL x1"]);
+}
+
+#[test]
+fn a_slow_subscriber_is_cut_off_and_others_are_not() {
+    let mut engine = with_views();
+    let counter = || plan("counter", &relations::catalog()).unwrap();
+    let (mut slow, mut quick) = (engine.subscribe(counter()), engine.subscribe(counter()));
+    let mut state = fold(&mut quick);
+    for _ in 0..=FEED_TICKS_MAX {
+        engine.pass(1_000);
+        fold_into(&mut state, &mut quick);
+    }
+    engine.append(&changes(0..1, "Ann"));
+    fold_into(&mut state, &mut quick);
+    assert_eq!(rows(&state), ["1 x1"]);
+    let mut last = None;
+    while let Some(Some(tick)) = futures::FutureExt::now_or_never(slow.ticks.recv()) {
+        last = Some(tick);
+    }
+    let error = last.unwrap().unwrap_err();
+    assert_eq!(error.state, SqlState::ConfigurationLimitExceeded);
+}
+
+#[test]
+fn a_view_that_others_use_is_not_dropped() {
+    let mut engine = with_views();
+    let mut drop_view = |name: &str| {
+        let name = name.into();
+        engine.run(|reply| Command::DropView { name, reply })
+    };
+    let error = drop_view("user_edits").unwrap_err();
+    assert_eq!(error.state, SqlState::DependentObjectsStillExist);
+    assert!(error.message.contains("\"top2\""), "{error}");
+    assert_eq!(
+        drop_view("recentchanges").unwrap_err().state,
+        SqlState::WrongObjectType
+    );
+    assert_eq!(
+        drop_view("nothing").unwrap_err().state,
+        SqlState::UndefinedTable
+    );
+    drop_view("top2").unwrap();
+    drop_view("user_edits").unwrap();
+    engine.restart();
+    assert_eq!(engine.catalog().relations.len(), 4);
+    engine.append(&changes(0..2, "Ann"));
+    engine.create("user_edits");
+    assert_eq!(engine.rows("user_edits"), ["Ann 2 x1"]);
+}
+
+#[test]
+fn a_dropped_view_ends_its_feeds() {
+    let mut engine = with_views();
+    let mut feed = engine.subscribe(plan("top2", &relations::catalog()).unwrap());
+    fold(&mut feed);
+    let name = "top2".into();
+    engine
+        .run(|reply| Command::DropView { name, reply })
+        .unwrap();
+    let error = futures::FutureExt::now_or_never(feed.ticks.recv())
+        .unwrap()
+        .unwrap();
+    assert_eq!(error.unwrap_err().message, "the view \"top2\" was dropped");
+}
+
+#[test]
+fn time_that_runs_backwards_stands_still() {
+    let mut engine = with_views();
+    let first = engine.append(&changes(0..1, "Ann")).timestamp_ms;
+    engine.now_ms -= 10_000;
+    let second = engine.append(&changes(1..2, "Ann")).timestamp_ms;
+    assert_eq!(second, first + 1);
+    engine.restart();
+    let third = engine.append(&changes(2..3, "Ann")).timestamp_ms;
+    assert!(third > second);
+}
+
+#[test]
+fn progress_is_told_once_a_second() {
+    let mut engine = with_views();
+    let mut feed = engine.subscribe(plan("counter", &relations::catalog()).unwrap());
+    fold(&mut feed);
+    let mut uppers = Vec::new();
+    for _ in 0..30 {
+        engine.pass(100);
+        while let Some(Some(tick)) = futures::FutureExt::now_or_never(feed.ticks.recv()) {
+            uppers.push(tick.unwrap().upper_ms);
+        }
+    }
+    assert_eq!(uppers.len(), 3, "{uppers:?}");
 }
