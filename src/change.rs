@@ -80,6 +80,9 @@ pub struct Meta<'a> {
 /// Why a text is not a change.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAChange {
+    /// Not even text.
+    #[error("not UTF-8: {0}")]
+    Utf8(#[from] std::str::Utf8Error),
     /// Not JSON at all.
     #[error("not JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -92,7 +95,7 @@ impl<'a> Change<'a> {
     /// Reads one change from the text of one JSON object.
     ///
     /// # Errors
-    /// The text is not JSON, or not an object. Absent fields and fields of an unexpected type are no errors.
+    /// The text is not UTF-8, not JSON, or not an object. Absent fields and fields of an unexpected type are no errors.
     pub fn read(json: &'a [u8]) -> Result<Self, NotAChange> {
         // A derived `Deserialize` also takes an array for a struct; a change is an object.
         if json
@@ -102,7 +105,8 @@ impl<'a> Change<'a> {
         {
             return Err(NotAChange::NotAnObject);
         }
-        let wire: WireChange<'a> = serde_json::from_slice(json)?;
+        // Checked at once and at memory speed, the text need not be checked string by string.
+        let wire: WireChange<'a> = serde_json::from_str(std::str::from_utf8(json)?)?;
         let (length, revision, meta) = (wire.length.0, wire.revision.0, wire.meta.0);
         Ok(Change {
             r_schema: wire.r_schema.0,

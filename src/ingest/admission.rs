@@ -32,10 +32,6 @@ pub struct Admission {
 impl Admission {
     /// Decides about one text.
     pub fn admit(&mut self, json: Bytes, now_ms: i64) -> Verdict {
-        // What the reader does not look at still goes to the engine as text.
-        if let Err(error) = std::str::from_utf8(&json) {
-            return Verdict::Malformed(format!("not UTF-8: {error}"));
-        }
         let change = match Change::read(&json) {
             Ok(change) => change,
             Err(error) => return Verdict::Malformed(error.to_string()),

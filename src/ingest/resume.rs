@@ -21,8 +21,8 @@ pub const REWIND_MS: i64 = 6_000;
 /// may refuse what is older. After a switch of datacentres the idle one would otherwise get there in a week.
 const BEHIND_MAX_MS: i64 = 6 * 24 * 3_600_000;
 
-/// Sinks know identities of at least the last hour; a repeat that is older is known by its offset.
-const IDENTITIES_KNOWN_MS: i64 = 3_600_000;
+/// Sinks know identities of at least the last ten minutes; a repeat that is older is known by its offset.
+const IDENTITIES_KNOWN_MS: i64 = 600_000;
 
 /// The datacentres. When one is known, the other is asked for too: it may have become the active one meanwhile.
 const DATACENTRES: [&str; 2] = ["eqiad", "codfw"];
