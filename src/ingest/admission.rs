@@ -7,6 +7,9 @@ use super::resume::Position;
 use super::seen::{self, Seen};
 use crate::change::Change;
 
+/// A jump beyond this many offsets, more than the stream retains, is a topic that is numbered anew, not a gap.
+const GAP_MAX: u64 = 30_000_000;
+
 /// What becomes of a text.
 #[derive(Debug)]
 pub enum Verdict {
@@ -76,7 +79,12 @@ impl Admission {
             None => self.offsets.push((topic.to_owned(), partition, offset)),
             Some((_, _, last)) => {
                 let passed_over = offset.saturating_sub(*last).saturating_sub(1);
-                self.gaps += u64::try_from(passed_over).unwrap_or(0);
+                let passed_over = u64::try_from(passed_over).unwrap_or(0);
+                self.gaps += if passed_over <= GAP_MAX {
+                    passed_over
+                } else {
+                    0
+                };
                 *last = offset.max(*last);
             }
         }
@@ -144,6 +152,7 @@ mod tests {
             ("b", 901),
             ("a", 4),
             ("a", 10),
+            ("b", 9_000_000_000),
         ] {
             let json =
                 format!(r#"{{"meta":{{"topic":"{topic}","partition":0,"offset":{offset}}}}}"#);

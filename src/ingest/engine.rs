@@ -24,6 +24,10 @@ use crate::core::dialect::Dialect;
 /// How long changes gather for Materialize though it is idle: each COPY is a durable write of its own there and takes some 30 ms.
 const LINGER_MATERIALIZE: Duration = Duration::from_millis(100);
 
+/// A COPY whose client has gone may be committing still: it takes some 30 ms there. Asked sooner than this, the data could lack
+/// what arrives a moment later, and it would be sent twice.
+const SETTLE_MATERIALIZE: Duration = Duration::from_millis(500);
+
 /// COPY text is handed over in pieces of this size, so that a batch is not held a second time as text.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -60,6 +64,7 @@ impl EngineSink {
             unsure_until_ms: None,
         };
         if sink.connection.dialect == Dialect::Subscribe {
+            tokio::time::sleep(SETTLE_MATERIALIZE).await;
             let newest_ms = match sink.position().await?.newest_ms() {
                 Some(newest_ms) => Some(newest_ms),
                 None => sink.newest_ever().await?,

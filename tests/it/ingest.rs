@@ -1,5 +1,6 @@
 //! Following a stream that misbehaves, and recordings.
 
+mod command;
 mod follow;
 
 use std::collections::BTreeSet;

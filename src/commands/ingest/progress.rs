@@ -110,9 +110,8 @@ fn line(status: &Status, per_second: f64) -> String {
     let skipped = counters.skipped();
     let skipped = skipped.iter().filter(|(_, count)| *count > 0);
     parts.extend(skipped.map(|(reason, count)| format!("{count} {reason}")));
-    match counters.reconnects.total() {
-        0 => {}
-        times => parts.push(format!("{times} reconnects")),
+    if counters.reconnects.total() > 0 {
+        parts.push(reconnects(status));
     }
     if status.state != State::Live {
         parts.push(status.state.to_string());
@@ -144,12 +143,19 @@ pub(super) fn summary(status: &Status) -> String {
         false => format!("skipped {}", skipped.join(", ")),
     };
     format!(
-        "{} changes received, {} kept; {skipped}; {} passed over by the stream; {} reconnects",
+        "{} changes received, {} kept; {skipped}; {} missing in the stream; {}",
         counters.received,
         counters.kept,
         counters.gaps,
-        counters.reconnects.total()
+        reconnects(status)
     )
+}
+
+fn reconnects(status: &Status) -> String {
+    match status.counters.reconnects.total() {
+        1 => "1 reconnect".to_owned(),
+        times => format!("{times} reconnects"),
+    }
 }
 
 #[cfg(test)]
@@ -177,7 +183,7 @@ mod tests {
     fn says_what_there_is_and_nothing_else() {
         assert_eq!(
             line(&status(), 34.6),
-            "35 changes/s · 1.2 s behind · 100 kept · 1 canary · 19 repeat · 1 reconnects"
+            "35 changes/s · 1.2 s behind · 100 kept · 1 canary · 19 repeat · 1 reconnect"
         );
         let retrying = Status {
             state: State::Retrying {
@@ -192,7 +198,7 @@ mod tests {
         );
         assert_eq!(
             summary(&status()),
-            "120 changes received, 100 kept; skipped 1 canary, 19 repeat; 0 passed over by the stream; 1 reconnects"
+            "120 changes received, 100 kept; skipped 1 canary, 19 repeat; 0 missing in the stream; 1 reconnect"
         );
     }
 
