@@ -152,7 +152,7 @@ mod tests {
             ("b", 901),
             ("a", 4),
             ("a", 10),
-            ("b", 9_000_000_000),
+            ("b", 9_000_000_000_i64),
         ] {
             let json =
                 format!(r#"{{"meta":{{"topic":"{topic}","partition":0,"offset":{offset}}}}}"#);
