@@ -41,6 +41,7 @@ pub(crate) fn run() {
             limits: Limits {
                 clients_max: usize::MAX,
                 clients_per_address_max: usize::MAX,
+                ..Limits::default()
             },
         };
         println!("{address}");

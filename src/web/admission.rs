@@ -1,24 +1,25 @@
-//! Who may be pushed to: counts clients, overall and by address.
+//! Who may connect, and who may be pushed to: counts connections and clients, overall and by address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::limits::Limits;
+use super::limits::{CONNECTIONS_PER_ADDRESS_RESERVE, Limits};
 use super::metrics::{Metrics, Transport};
 
-/// Counts clients against the limits.
+/// Counts against the limits.
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: Limits,
     metrics: Arc<Metrics>,
-    counts: Mutex<Counts>,
+    clients: Mutex<Counts>,
+    connections: Mutex<Counts>,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
-    clients: usize,
-    /// Only addresses with clients stand here, so the table has as many entries as there are clients at most.
+    all: usize,
+    /// Only addresses that have some stand here, so that the table is as long as there are some.
     by_address: HashMap<IpAddr, usize>,
 }
 
@@ -30,32 +31,77 @@ pub(crate) struct Permit {
     transport: Transport,
 }
 
+/// The place of one connection, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    admission: Arc<Admission>,
+    network: IpAddr,
+}
+
+impl Counts {
+    /// Takes one place of so many, if one is left.
+    fn take(&mut self, network: IpAddr, all_max: usize, here_max: usize) -> bool {
+        let here = self.by_address.get(&network).copied().unwrap_or(0);
+        if self.all >= all_max || here >= here_max {
+            return false;
+        }
+        self.all += 1;
+        self.by_address.insert(network, here + 1);
+        true
+    }
+
+    fn give_back(&mut self, network: IpAddr) {
+        self.all -= 1;
+        if let Some(here) = self.by_address.get_mut(&network) {
+            *here -= 1;
+            if *here == 0 {
+                self.by_address.remove(&network);
+            }
+        }
+    }
+}
+
 impl Admission {
     pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
         Admission {
             limits,
             metrics,
-            counts: Mutex::default(),
+            clients: Mutex::default(),
+            connections: Mutex::default(),
         }
     }
 
     /// A place for one more client; `None` when there is none.
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, transport: Transport) -> Option<Permit> {
         let network = network(address);
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = counts.by_address.get(&network).copied().unwrap_or(0);
-        if counts.clients >= self.limits.clients_max || here >= self.limits.clients_per_address_max
-        {
+        let limits = &self.limits;
+        if !lock(&self.clients).take(network, limits.clients_max, limits.clients_per_address_max) {
             self.metrics.clients_refused.inc();
             return None;
         }
-        counts.clients += 1;
-        counts.by_address.insert(network, here + 1);
         self.metrics.clients(transport).inc();
         Some(Permit {
             admission: self.clone(),
             network,
             transport,
+        })
+    }
+
+    /// A place for one more connection; `None` when its address has too many. How many there are of all, the listener decides.
+    pub(crate) fn connect(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let network = network(address);
+        let here_max = self
+            .limits
+            .clients_per_address_max
+            .saturating_add(CONNECTIONS_PER_ADDRESS_RESERVE);
+        if !lock(&self.connections).take(network, usize::MAX, here_max) {
+            self.metrics.connections_refused.inc();
+            return None;
+        }
+        self.metrics.connections.inc();
+        Some(Place {
+            admission: self.clone(),
+            network,
         })
     }
 }
@@ -69,20 +115,21 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let admission = &self.admission;
-        let mut counts = admission
-            .counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        counts.clients -= 1;
-        if let Some(here) = counts.by_address.get_mut(&self.network) {
-            *here -= 1;
-            if *here == 0 {
-                counts.by_address.remove(&self.network);
-            }
-        }
-        admission.metrics.clients(self.transport).dec();
+        lock(&self.admission.clients).give_back(self.network);
+        self.admission.metrics.clients(self.transport).dec();
     }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.admission.connections).give_back(self.network);
+        self.admission.metrics.connections.dec();
+    }
+}
+
+/// Nothing panics while the lock is held.
+fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What counts as one address: of IPv6 the network of 64 bits, because that is what one household is given.
@@ -101,6 +148,7 @@ mod tests {
         let limits = Limits {
             clients_max,
             clients_per_address_max,
+            ..Limits::default()
         };
         Arc::new(Admission::new(limits, Arc::new(Metrics::default())))
     }
@@ -140,7 +188,7 @@ mod tests {
                 .is_none()
         );
         drop(held);
-        let counts = admission.counts.lock().unwrap();
-        assert_eq!((counts.clients, counts.by_address.len()), (0, 0));
+        let counts = admission.clients.lock().unwrap();
+        assert_eq!((counts.all, counts.by_address.len()), (0, 0));
     }
 }

@@ -73,9 +73,14 @@ pub(crate) async fn view(
             }
         }
     }
-    let (timestamp_ms, table) = feed.table().ok_or_else(|| Refusal::engine_away(None))?;
-    let mut reply = json(StatusCode::OK, table);
-    reply.headers_mut().insert(ETAG, etag(&tag(timestamp_ms)));
+    let table = feed
+        .table()
+        .await
+        .ok_or_else(|| Refusal::engine_away(None))?;
+    let mut reply = json(StatusCode::OK, table.json);
+    reply
+        .headers_mut()
+        .insert(ETAG, etag(&tag(table.timestamp_ms)));
     Ok(reply)
 }
 

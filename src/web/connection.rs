@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -20,7 +21,7 @@ use warp::http::Request;
 use warp::reply::Response as Reply;
 
 use super::Site;
-use super::limits::{HEADERS_MAX, HEADERS_WAIT, REQUEST_BYTES_MAX, SEND_BUFFER_BYTES, STALL_MAX};
+use super::limits::{HEADERS_MAX, Patience, REQUEST_BYTES_MAX, SEND_BUFFER_BYTES};
 use super::socket::Socket;
 use super::stream::Session;
 use super::websocket;
@@ -50,17 +51,17 @@ pub(crate) async fn serve(
     routes: BoxedFilter<(Reply,)>,
     site: Arc<Site>,
 ) {
-    tune(&stream);
+    tune(&stream, &site.patience);
     let peer = Peer {
         address,
         session: Arc::default(),
     };
-    let socket = Socket::new(stream, site.metrics.clone());
+    let socket = Socket::new(stream, site.patience.stall_max, site.metrics.clone());
     match Box::pin(http(socket, peer.clone(), routes, &site)).await {
         Ok((socket, read_already)) => {
             let session = peer.slot().take();
             if let Some(session) = session {
-                websocket::run(socket, read_already, session, &site.metrics, &site.stop).await;
+                websocket::run(socket, read_already, session, &site).await;
             }
         }
         Err(error) => tracing::debug!(%address, %error, "the connection ended badly"),
@@ -81,7 +82,7 @@ async fn http(
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WAIT)
+        .header_read_timeout(site.patience.headers_max)
         .max_headers(HEADERS_MAX)
         .max_buf_size(REQUEST_BYTES_MAX)
         .serve_connection(TokioIo::new(socket), service);
@@ -100,12 +101,12 @@ async fn http(
 }
 
 /// What a connection costs where it does not move. None of it is needed to be right, so failures are only noted.
-fn tune(stream: &TcpStream) {
+fn tune(stream: &TcpStream, patience: &Patience) {
     let socket = socket2::SockRef::from(stream);
     let tuned = stream
         .set_nodelay(true)
         .and_then(|()| socket.set_send_buffer_size(SEND_BUFFER_BYTES))
-        .and_then(|()| unacknowledged_max(&socket));
+        .and_then(|()| unacknowledged_max(&socket, patience.stall_max));
     if let Err(error) = tuned {
         tracing::debug!(%error, "a connection could not be tuned");
     }
@@ -114,11 +115,11 @@ fn tune(stream: &TcpStream) {
 /// A peer that vanished acknowledges nothing: with pings and this the kernel notices, where it would otherwise try for a
 /// quarter of an hour.
 #[cfg(target_os = "linux")]
-fn unacknowledged_max(socket: &socket2::Socket) -> std::io::Result<()> {
-    socket.set_tcp_user_timeout(Some(STALL_MAX))
+fn unacknowledged_max(socket: &socket2::Socket, time: Duration) -> std::io::Result<()> {
+    socket.set_tcp_user_timeout(Some(time))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn unacknowledged_max(socket: &socket2::Socket) -> std::io::Result<()> {
-    socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(STALL_MAX))
+fn unacknowledged_max(socket: &socket2::Socket, time: Duration) -> std::io::Result<()> {
+    socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(time))
 }

@@ -7,14 +7,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::limits::{FRAME_ROWS_MAX, FRAMES_MAX, LINGER, SNAPSHOT_WAIT, SUBSCRIPTIONS_MAX};
+use super::limits::{
+    FRAME_ROWS_MAX, FRAMES_MAX, FRESH_ROWS_MAX, LIST_KEPT, LIST_WAIT, SNAPSHOT_WAIT,
+    SUBSCRIPTIONS_MAX,
+};
 use super::log::{Bounds, Cursor, Failure, FailureKind, Form, Held, Log, Readiness, Step};
 use super::metrics::Metrics;
 use super::views::Views;
@@ -27,6 +31,7 @@ pub(crate) struct Hub {
     views: Arc<dyn Views>,
     metrics: Arc<Metrics>,
     channels: Arc<Mutex<Channels>>,
+    list: tokio::sync::Mutex<Option<(Instant, Vec<String>)>>,
     tasks: TaskTracker,
     stop: CancellationToken,
     linger: Duration,
@@ -38,8 +43,17 @@ type Channels = HashMap<String, Arc<Channel>>;
 struct Channel {
     view: String,
     log: Mutex<Log>,
+    /// The plain request's answer, while it is true; whoever waits for the lock waits for the one who makes it.
+    table: tokio::sync::Mutex<Option<Table>>,
     /// Counts what happened to the log, and wakes whoever waits for that. Its receivers are the clients.
     happened: watch::Sender<u64>,
+}
+
+/// What a view holds, as the answer to a plain request.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    pub(crate) timestamp_ms: u64,
+    pub(crate) json: Bytes,
 }
 
 /// There are as many views followed as may be.
@@ -61,14 +75,15 @@ enum Life {
 }
 
 impl Hub {
-    pub(crate) fn new(views: Arc<dyn Views>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(views: Arc<dyn Views>, linger: Duration, metrics: Arc<Metrics>) -> Self {
         Hub {
             views,
             metrics,
             channels: Arc::default(),
+            list: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-            linger: LINGER,
+            linger,
         }
     }
 
@@ -96,7 +111,16 @@ impl Hub {
 
     /// The views that there are.
     pub(crate) async fn list(&self) -> Result<Vec<String>, String> {
-        self.views.list().await
+        let mut kept = self.list.lock().await;
+        if let Some((at, names)) = &*kept
+            && at.elapsed() < LIST_KEPT
+        {
+            return Ok(names.clone());
+        }
+        let names = timeout(LIST_WAIT, self.views.list()).await;
+        let names = names.unwrap_or_else(|_| Err("it does not answer".to_owned()))?;
+        *kept = Some((Instant::now(), names.clone()));
+        Ok(names)
     }
 
     /// Ends all subscriptions.
@@ -124,10 +148,12 @@ impl Channel {
         let bounds = Bounds {
             frames_max: FRAMES_MAX,
             rows_max: FRAME_ROWS_MAX,
+            fresh_rows_max: FRESH_ROWS_MAX,
         };
         Channel {
             view: view.to_owned(),
             log: Mutex::new(Log::new(view, bounds)),
+            table: tokio::sync::Mutex::default(),
             happened: watch::Sender::new(0),
         }
     }
@@ -261,21 +287,132 @@ impl Feed {
         log.current().map(|(state, _)| state.timestamp_ms)
     }
 
-    /// What the view holds, as the plain request's answer and the time it is from.
-    pub(crate) fn table(&mut self) -> Option<(u64, String)> {
+    /// What the view holds, as the plain request's answer.
+    pub(crate) async fn table(&mut self) -> Option<Table> {
         self.happened.mark_unchanged();
+        let mut kept = self.channel.table.lock().await;
         let (state, columns) = {
             let log = lock(&self.channel.log);
             let (state, columns) = log.current()?;
+            if let Some(table) = &*kept
+                && table.timestamp_ms == state.timestamp_ms
+            {
+                return Some(table.clone());
+            }
             (state.clone(), columns.clone())
         };
-        let ranked = catalog::rank(catalog::find(&self.channel.view), &columns, &state);
-        let json = wire::table(&self.channel.view, &columns, state.timestamp_ms, &ranked);
-        Some((state.timestamp_ms, json))
+        let (channel, timestamp_ms) = (self.channel.clone(), state.timestamp_ms);
+        // Putting hundreds of thousands of rows in order takes longer than others may wait.
+        let made = tokio::task::spawn_blocking(move || {
+            let ranked = catalog::rank(catalog::find(&channel.view), &columns, &state);
+            wire::table(&channel.view, &columns, state.timestamp_ms, &ranked)
+        });
+        let table = Table {
+            timestamp_ms,
+            json: made.await.ok()?.into(),
+        };
+        *kept = Some(table.clone());
+        Some(table)
     }
 }
 
 /// No lock is held across anything that panics, and what it guards is whole after each step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::BoxFuture;
+    use futures::stream;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::core::frame::Frame;
+
+    /// Says of each subscription that it is there, by a sender that closes when the subscription is dropped.
+    struct Watched(mpsc::UnboundedSender<mpsc::UnboundedSender<Event>>);
+
+    impl Views for Watched {
+        fn subscribe(&self, _view: &str) -> BoxStream<'static, Event> {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let opened = Event::Opened {
+                columns: Arc::new([]),
+            };
+            sender.send(opened).unwrap();
+            let snapshot = Frame {
+                timestamp_ms: 1,
+                deleted: Vec::new(),
+                inserted: Vec::new(),
+            };
+            sender.send(Event::Frame(Arc::new(snapshot))).unwrap();
+            self.0.send(sender).unwrap();
+            stream::unfold(receiver, |mut receiver| async move {
+                let event = receiver.recv().await?;
+                Some((event, receiver))
+            })
+            .boxed()
+        }
+
+        fn list(&self) -> BoxFuture<'static, Result<Vec<String>, String>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+    }
+
+    fn hub(linger: Duration) -> (Hub, mpsc::UnboundedReceiver<mpsc::UnboundedSender<Event>>) {
+        let (sender, subscriptions) = mpsc::unbounded_channel();
+        (
+            Hub::new(Arc::new(Watched(sender)), linger, Arc::default()),
+            subscriptions,
+        )
+    }
+
+    #[tokio::test]
+    async fn a_subscription_ends_after_its_last_client() {
+        let (hub, mut subscriptions) = hub(Duration::from_millis(1));
+        let follow = || hub.follow("v", Form::Plain, Held::Nothing).unwrap();
+        let (mut first, mut second) = (follow(), follow());
+        assert_eq!(first.ready().await, Readiness::Ready);
+        assert_eq!(second.ready().await, Readiness::Ready);
+        drop(first);
+        let upstream = subscriptions.recv().await.unwrap();
+        let reason = "gone".to_owned();
+        upstream
+            .send(Event::Reconnecting {
+                reason,
+                retry_in: Duration::ZERO,
+            })
+            .unwrap();
+        second.changed().await;
+        drop(second);
+        upstream.closed().await;
+        hub.tasks.close();
+        hub.tasks.wait().await;
+        assert_eq!(hub.metrics.subscriptions.get(), 0);
+        assert!(lock(&hub.channels).is_empty() && subscriptions.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_subscription_is_found_again_for_a_while() {
+        let (hub, mut subscriptions) = hub(Duration::from_secs(60));
+        for _ in 0..3 {
+            let mut feed = hub.follow("v", Form::Plain, Held::Nothing).unwrap();
+            assert_eq!(feed.ready().await, Readiness::Ready);
+        }
+        assert!(subscriptions.recv().await.is_some() && subscriptions.is_empty());
+        hub.stop().await;
+    }
+
+    #[tokio::test]
+    async fn views_that_are_followed_at_once_are_bounded() {
+        let (hub, _subscriptions) = hub(Duration::ZERO);
+        let follow = |view: usize| hub.follow(&view.to_string(), Form::Plain, Held::Nothing);
+        let held: Vec<Feed> = (0..SUBSCRIPTIONS_MAX)
+            .map(|view| follow(view).unwrap())
+            .collect();
+        assert!(follow(SUBSCRIPTIONS_MAX).is_err());
+        assert!(follow(0).is_ok(), "one that is followed already");
+        drop(held);
+        hub.stop().await;
+    }
 }

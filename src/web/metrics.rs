@@ -77,6 +77,7 @@ pub(crate) struct Metrics {
     dropped: Family<Label, Counter>,
     pub(crate) sent_bytes: Counter,
     pub(crate) connections: Gauge,
+    pub(crate) connections_refused: Counter,
     pub(crate) subscriptions: Gauge,
     pub(crate) engine_reconnects: Counter,
 }
@@ -93,6 +94,7 @@ impl Default for Metrics {
             dropped: Family::default(),
             sent_bytes: Counter::default(),
             connections: Gauge::default(),
+            connections_refused: Counter::default(),
             subscriptions: Gauge::default(),
             engine_reconnects: Counter::default(),
         };
@@ -170,6 +172,11 @@ impl Metrics {
             "connections",
             "Open HTTP connections",
             self.connections.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections closed at once, because their address had too many",
+            self.connections_refused.clone(),
         );
         registry.register(
             "subscriptions",

@@ -48,8 +48,8 @@ use admission::Admission;
 use guard::Guard;
 pub use guard::{Origin, OriginError};
 use hub::Hub;
-pub use limits::Limits;
 use limits::{CONNECTIONS_RESERVE, SHUTDOWN_MAX, STATUS_EVERY};
+pub use limits::{Limits, Patience};
 use metrics::Metrics;
 use status::Status;
 pub use views::Views;
@@ -75,6 +75,7 @@ struct Site {
     hub: Hub,
     admission: Arc<Admission>,
     guard: Guard,
+    patience: Patience,
     metrics: Arc<Metrics>,
     registry: Registry,
     status: watch::Receiver<Status>,
@@ -127,11 +128,12 @@ pub async fn serve(
         stop.clone(),
     ));
     let site = Arc::new(Site {
-        hub: Hub::new(views, metrics.clone()),
+        hub: Hub::new(views, config.limits.patience.linger, metrics.clone()),
+        patience: config.limits.patience.clone(),
         admission: Arc::new(Admission::new(config.limits, metrics.clone())),
         guard: Guard::new(listener.local_addr()?, config.allow_origin),
         registry: metrics.registry(config.status.clone()),
-        metrics: metrics.clone(),
+        metrics,
         status: config.status,
         status_line: status_lines,
         stop: stop.clone(),
@@ -146,21 +148,19 @@ pub async fn serve(
         };
         match event {
             Event::Accepted(Ok((stream, address))) => {
-                metrics.connections.inc();
-                tasks.spawn(connection::serve(
-                    stream,
-                    address,
-                    routes.clone(),
-                    site.clone(),
-                ));
+                if let Some(place) = site.admission.connect(address.ip()) {
+                    let (routes, site) = (routes.clone(), site.clone());
+                    tasks.spawn(async move {
+                        connection::serve(stream, address, routes, site).await;
+                        drop(place);
+                    });
+                }
             }
             Event::Accepted(Err(error)) => {
                 tracing::warn!(%error, "could not accept a connection");
                 sleep(ACCEPT_PAUSE).await;
             }
-            Event::Ended => {
-                metrics.connections.dec();
-            }
+            Event::Ended => {}
             Event::Shutdown => break,
         }
     }

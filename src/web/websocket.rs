@@ -16,7 +16,6 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, O
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame, Utf8Bytes};
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Result};
-use tokio_util::sync::CancellationToken;
 use warp::Reply;
 use warp::http::header::{
     CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
@@ -24,11 +23,12 @@ use warp::http::header::{
 };
 use warp::http::{Response, StatusCode};
 
+use super::Site;
 use super::limits::{
-    FRAGMENT_BYTES, GOODBYE_MAX, MESSAGE_BYTES_MAX, MESSAGES_PER_ROUND, PING_EVERY,
-    READ_BUFFER_BYTES, SILENCE_MAX, WRITE_BUFFER_BYTES,
+    FRAGMENT_BYTES, GOODBYE_MAX, MESSAGE_BYTES_MAX, MESSAGES_PER_ROUND, READ_BUFFER_BYTES,
+    WRITE_BUFFER_BYTES,
 };
-use super::metrics::{Cause, Metrics};
+use super::metrics::Cause;
 use super::reply::Refusal;
 use super::socket::Socket;
 use super::stream::{Outgoing, Session};
@@ -99,13 +99,7 @@ enum End {
 }
 
 /// Speaks with one client until it goes, is closed, or `stop`.
-pub(crate) async fn run(
-    socket: Socket,
-    read_already: Bytes,
-    session: Session,
-    metrics: &Metrics,
-    stop: &CancellationToken,
-) {
+pub(crate) async fn run(socket: Socket, read_already: Bytes, session: Session, site: &Site) {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
@@ -118,10 +112,10 @@ pub(crate) async fn run(
         Some(config),
     )
     .await;
-    let (code, reason) = match speak(&mut socket, session, metrics, stop).await {
+    let (code, reason) = match speak(&mut socket, session, site).await {
         Err(error) => match close_for(&error) {
             Some(end) => {
-                metrics.dropped(Cause::Protocol);
+                site.metrics.dropped(Cause::Protocol);
                 end
             }
             None => return,
@@ -144,10 +138,10 @@ pub(crate) async fn run(
 async fn speak(
     socket: &mut WebSocketStream<Socket>,
     mut session: Session,
-    metrics: &Metrics,
-    stop: &CancellationToken,
+    site: &Site,
 ) -> Result<End> {
-    let mut ping_at = Instant::now() + PING_EVERY;
+    let patience = &site.patience;
+    let mut ping_at = Instant::now() + patience.ping_every;
     let mut heard: Option<Instant> = None;
     let mut tick = pin!(sleep_until(ping_at));
     loop {
@@ -163,7 +157,7 @@ async fn speak(
             tick.as_mut().reset(tick_at);
         }
         let event = tokio::select! {
-            () = stop.cancelled() => Event::Stop,
+            () = site.stop.cancelled() => Event::Stop,
             received = socket.next() => Event::Received(received),
             () = session.changed(), if wake_at.is_none() => Event::Changed,
             () = &mut tick => Event::Tick,
@@ -184,8 +178,8 @@ async fn speak(
                 ));
             }
             Event::Tick if Instant::now() < ping_at => {}
-            Event::Tick if heard.is_some_and(|heard| heard.elapsed() > SILENCE_MAX) => {
-                metrics.dropped(Cause::Silent);
+            Event::Tick if heard.is_some_and(|heard| heard.elapsed() > patience.silence_max) => {
+                site.metrics.dropped(Cause::Silent);
                 return Ok(End::Close(
                     CloseCode::Policy,
                     Utf8Bytes::from_static("no answer to pings"),
@@ -193,7 +187,7 @@ async fn speak(
             }
             Event::Tick => {
                 socket.send(Message::Ping(Bytes::new())).await?;
-                ping_at = Instant::now() + PING_EVERY;
+                ping_at = Instant::now() + patience.ping_every;
             }
         }
     }

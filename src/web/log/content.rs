@@ -24,8 +24,22 @@ pub(super) struct Content {
     base_ms: Option<u64>,
     rows_kept: usize,
     rows_held: u64,
-    snapshots: [Option<Utf8Bytes>; Dress::COUNT],
+    snapshots: [Option<Snapshot>; Dress::COUNT],
     merged: Vec<Merged>,
+}
+
+/// All rows as text. It serves as long as the frames that came after it are kept: they bring its reader to the head.
+#[derive(Debug, Clone)]
+struct Snapshot {
+    after: u64,
+    timestamp_ms: u64,
+    text: Utf8Bytes,
+}
+
+/// What a client is told, if anything, and how far it has read then.
+pub(super) struct Told {
+    pub(super) message: Option<Message>,
+    pub(super) after: u64,
 }
 
 #[derive(Debug)]
@@ -102,7 +116,10 @@ impl Content {
         while self.frames.len() > bounds.frames_max || self.rows_kept > bounds.rows_max {
             self.drop_oldest();
         }
-        self.snapshots = Default::default();
+        let (oldest, lasting) = (self.dropped, self.rows_held > bounds.fresh_rows_max);
+        for snapshot in &mut self.snapshots {
+            snapshot.take_if(|snapshot| !lasting || snapshot.after < oldest);
+        }
         self.merged.clear();
     }
 
@@ -162,43 +179,45 @@ impl Content {
         (entry.frame.timestamp_ms == timestamp_ms).then_some(self.dropped + index as u64 + 1)
     }
 
-    /// What brings a client that has read `after` frames to the head; `None` when nothing does, because it is there or
-    /// because all that happened cancels out.
-    pub(super) fn since(
-        &mut self,
-        view: &str,
-        columns: &[Column],
-        after: u64,
-        form: Form,
-    ) -> Option<Message> {
-        let behind = self.head().saturating_sub(after);
-        if behind == 0 {
-            return None;
-        }
-        if after < self.dropped {
-            return Some(self.snapshot(view, columns, later_dress(form)));
+    /// What brings a client that has read `after` frames to the head: nothing when it is there, or when all that happened
+    /// cancels out.
+    pub(super) fn since(&mut self, view: &str, columns: &[Column], after: u64, form: Form) -> Told {
+        let head = self.head();
+        let behind = head.saturating_sub(after);
+        if behind > 0 && after < self.dropped {
+            return self.snapshot(view, columns, later_dress(form), after);
         }
         let dress = difference_dress(form);
-        if behind == 1 {
-            let entry = self.frames.back_mut()?;
-            let text = entry.texts[dress as usize]
-                .get_or_insert_with(|| wire::difference(view, columns, &entry.frame, dress))
-                .clone();
-            return Some(self.message(text, 1));
+        let text = match behind {
+            0 => None,
+            1 => self.frames.back_mut().map(|entry| {
+                let text = &mut entry.texts[dress as usize];
+                text.get_or_insert_with(|| wire::difference(view, columns, &entry.frame, dress))
+                    .clone()
+            }),
+            _ => {
+                let index = self.merged(after);
+                let merged = &mut self.merged[index];
+                let rows = frame_rows(&merged.net) as u64;
+                if form != Form::Plain && rows > self.rows_held {
+                    return self.snapshot(view, columns, later_dress(form), head);
+                }
+                let text = &mut merged.texts[dress as usize];
+                (rows > 0).then(|| {
+                    text.get_or_insert_with(|| wire::difference(view, columns, &merged.net, dress))
+                        .clone()
+                })
+            }
+        };
+        let message = text.map(|text| Message {
+            text,
+            timestamp_ms: Some(self.state.timestamp_ms),
+            frames: behind,
+        });
+        Told {
+            message,
+            after: head,
         }
-        let index = self.merged(after);
-        let rows = frame_rows(&self.merged[index].net) as u64;
-        if rows == 0 {
-            return None;
-        }
-        if form != Form::Plain && rows > self.rows_held {
-            return Some(self.snapshot(view, columns, later_dress(form)));
-        }
-        let merged = &mut self.merged[index];
-        let text = merged.texts[dress as usize]
-            .get_or_insert_with(|| wire::difference(view, columns, &merged.net, dress))
-            .clone();
-        Some(self.message(text, behind))
     }
 
     /// Where the net difference from `after` to the head is kept.
@@ -219,18 +238,36 @@ impl Content {
         self.merged.len() - 1
     }
 
-    pub(super) fn snapshot(&mut self, view: &str, columns: &[Column], dress: Dress) -> Message {
-        let text = self.snapshots[dress as usize]
-            .get_or_insert_with(|| wire::snapshot(view, columns, &self.state, dress))
-            .clone();
-        self.message(text, 0)
-    }
-
-    fn message(&self, text: Utf8Bytes, frames: u64) -> Message {
-        Message {
+    /// All rows, from a time when there had been `not_before` frames at least: a client must not be taken back.
+    pub(super) fn snapshot(
+        &mut self,
+        view: &str,
+        columns: &[Column],
+        dress: Dress,
+        not_before: u64,
+    ) -> Told {
+        let head = self.head();
+        let kept = &mut self.snapshots[dress as usize];
+        kept.take_if(|snapshot| snapshot.after < not_before);
+        let Snapshot {
+            after,
+            timestamp_ms,
             text,
-            timestamp_ms: Some(self.state.timestamp_ms),
-            frames,
+        } = kept
+            .get_or_insert_with(|| Snapshot {
+                after: head,
+                timestamp_ms: self.state.timestamp_ms,
+                text: wire::snapshot(view, columns, &self.state, dress),
+            })
+            .clone();
+        let message = Message {
+            text,
+            timestamp_ms: Some(timestamp_ms),
+            frames: 0,
+        };
+        Told {
+            message: Some(message),
+            after,
         }
     }
 }

@@ -26,6 +26,9 @@ pub(crate) struct Bounds {
     pub(crate) frames_max: usize,
     /// Rows in those frames together, so that wide frames do not outgrow the memory that narrow ones were given.
     pub(crate) rows_max: usize,
+    /// Up to so many rows a view's snapshot is made anew for whoever comes. Beyond, one is kept while the frames after it are:
+    /// who comes gets that one and what has changed since.
+    pub(crate) fresh_rows_max: u64,
 }
 
 /// The form of the stream that a client asked for.
@@ -215,19 +218,18 @@ impl Log {
         let Some(content) = &mut self.content else {
             return Step::Idle;
         };
+        let (view, columns, form) = (&self.view, &self.columns, cursor.form);
         let head = content.head();
-        let message = match cursor.held {
-            Held::Nothing => {
-                Some(content.snapshot(&self.view, &self.columns, first_dress(cursor.form)))
-            }
-            Held::FromNow => None,
+        let told = match cursor.held {
+            Held::Nothing => content.snapshot(view, columns, first_dress(form), 0),
+            Held::FromNow => content.since(view, columns, head, form),
             Held::At(timestamp_ms) => match content.position(timestamp_ms) {
-                Some(after) => content.since(&self.view, &self.columns, after, cursor.form),
-                None => Some(content.snapshot(&self.view, &self.columns, later_dress(cursor.form))),
+                Some(after) => content.since(view, columns, after, form),
+                None => content.snapshot(view, columns, later_dress(form), head),
             },
-            Held::After(after) => content.since(&self.view, &self.columns, after, cursor.form),
+            Held::After(after) => content.since(view, columns, after, form),
         };
-        cursor.held = Held::After(head);
-        message.map_or(Step::Idle, Step::Send)
+        cursor.held = Held::After(told.after);
+        told.message.map_or(Step::Idle, Step::Send)
     }
 }

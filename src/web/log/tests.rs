@@ -223,10 +223,11 @@ proptest! {
     fn what_a_client_holds_is_what_the_view_held(
         frames_max in 1..6_usize,
         rows_max in 1..40_usize,
+        fresh_rows_max in 0..8_u64,
         first in rows(),
         ops in vec(op(), 0..80),
     ) {
-        let mut world = World::new(Bounds { frames_max, rows_max }, &first);
+        let mut world = World::new(Bounds { frames_max, rows_max, fresh_rows_max }, &first);
         let mut clients = CLIENTS.map(Client::new);
         for op in &ops {
             match op {
@@ -257,7 +258,7 @@ proptest! {
             while client.read(&mut world) {
                 messages += 1;
             }
-            prop_assert!(messages <= 2, "{messages} messages to catch up");
+            prop_assert!(messages <= 3, "{messages} messages to catch up");
             prop_assert_eq!(&client.rows, &world.history[&now]);
             prop_assert_eq!(client.told_lost, world.lost && client.kind.0 == Form::Named);
         }
@@ -270,6 +271,7 @@ fn log(frames_max: usize, rows: usize) -> Log {
         Bounds {
             frames_max,
             rows_max: 1000,
+            fresh_rows_max: 1000,
         },
     );
     log.opened(&columns(false));
@@ -360,6 +362,46 @@ fn a_client_behind_the_oldest_frame_gets_a_marked_snapshot() {
         text,
         r#"{"deleted":[],"inserted":[["user 3",3]],"timestamp":4,"snapshot":true}"#
     );
+}
+
+#[test]
+fn a_large_snapshot_is_made_once_while_its_frames_are_kept() {
+    let bounds = Bounds {
+        frames_max: 3,
+        rows_max: 1000,
+        fresh_rows_max: 2,
+    };
+    let mut log = Log::new("v", bounds);
+    log.opened(&columns(false));
+    let inserted = (0..4).map(row).collect();
+    log.push(Arc::new(Frame {
+        timestamp_ms: 1,
+        deleted: Vec::new(),
+        inserted,
+    }));
+    let come = |log: &mut Log| {
+        let mut cursor = Cursor::new(Form::Plain, Held::Nothing);
+        let first = log.next(&mut cursor);
+        let Step::Send(first) = first else {
+            panic!("{first:?}")
+        };
+        (
+            first.text.as_str().as_ptr(),
+            first.timestamp_ms,
+            log.next(&mut cursor),
+        )
+    };
+    let (text, time, then) = come(&mut log);
+    assert_eq!((time, then), (Some(1), Step::Idle));
+    for time in 2..5 {
+        let key = u8::try_from(time).unwrap();
+        replace(&mut log, time, key - 2, key + 2);
+        let (again, from, then) = come(&mut log);
+        assert_eq!((again, from), (text, Some(1)));
+        assert!(matches!(then, Step::Send(Message { timestamp_ms: Some(at), .. }) if at == time));
+    }
+    replace(&mut log, 5, 3, 7);
+    assert_eq!(come(&mut log).1, Some(5), "its frames are gone");
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! What is refused, and how connections end.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
-use wikitop::web::Limits;
+use wikitop::web::{Limits, Patience};
 
 use super::script::{Engine, Server, soon};
 
@@ -190,4 +192,112 @@ async fn at_shutdown_clients_are_told_that_the_server_goes_away() {
     client.text().await;
     let (code, ()) = tokio::join!(client.closed(), server.stop());
     assert_eq!(code, 1001);
+}
+
+/// A websocket that this test reads byte by byte.
+async fn bare(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request = "GET /api/stream/top10 HTTP/1.1\r\nHost: localhost\r\nSec-WebSocket-Key: +\r\nSec-WebSocket-Version: 13\r\n\
+                   Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut read = Vec::new();
+    while !read.ends_with(b"}\n") {
+        stream.read_buf(&mut read).await.unwrap();
+    }
+    stream
+}
+
+async fn patient(patience: Patience) -> Server {
+    let limits = Limits {
+        patience,
+        ..Limits::default()
+    };
+    Server::start_with(&Engine::top10(), limits, &[]).await
+}
+
+#[tokio::test]
+async fn a_client_that_no_longer_answers_pings_is_closed() {
+    const CLOSE_1008: [u8; 4] = [0x88, 20, 0x03, 0xf0];
+    const MASKED_PONG: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
+    let server = patient(Patience {
+        ping_every: Duration::from_millis(10),
+        silence_max: Duration::from_millis(50),
+        ..Patience::default()
+    })
+    .await;
+    let mut stream = bare(&server).await;
+    stream.write_all(&MASKED_PONG).await.unwrap();
+    let mut read = Vec::new();
+    soon(async { while stream.read_buf(&mut read).await.unwrap() > 0 {} }).await;
+    assert_eq!(read[..2], [0x89, 0], "a ping");
+    assert!(read.windows(4).any(|bytes| bytes == CLOSE_1008), "{read:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_said_anything_may_stay() {
+    let server = patient(Patience {
+        ping_every: Duration::from_millis(2),
+        silence_max: Duration::from_millis(2),
+        ..Patience::default()
+    })
+    .await;
+    let mut stream = bare(&server).await;
+    let mut read = Vec::new();
+    while read.len() < 100 {
+        soon(stream.read_buf(&mut read)).await.unwrap();
+    }
+    assert!(read.chunks(2).all(|ping| ping == [0x89, 0]), "{read:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_for_nothing_is_closed() {
+    let server = patient(Patience {
+        headers_max: Duration::from_secs(1),
+        ..Patience::default()
+    })
+    .await;
+    for said in [
+        "",
+        "GET / HTTP/1.1\r\nHost: loc",
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        let mut read = Vec::new();
+        soon(async {
+            while stream
+                .read_buf(&mut read)
+                .await
+                .is_ok_and(|bytes| bytes > 0)
+            {}
+        })
+        .await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_all_connections() {
+    let limits = Limits {
+        clients_per_address_max: 1,
+        ..Limits::default()
+    };
+    let server = Server::start_with(&Engine::top10(), limits, &[]).await;
+    let mut held = Vec::new();
+    let mut closed = 0;
+    while closed == 0 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let asked = stream.write_all(request.as_bytes()).await;
+        let mut read = [0; 1];
+        match (asked, soon(stream.read(&mut read)).await) {
+            (Ok(()), Ok(1)) => held.push(stream),
+            _ => closed += 1,
+        }
+        assert!(held.len() <= 65, "65 connections are plenty");
+    }
+    assert_eq!(held.len(), 65);
+    server.stop().await;
 }
