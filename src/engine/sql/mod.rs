@@ -151,3 +151,7 @@ mod parse_tests;
 mod plan_tests;
 #[cfg(test)]
 mod postgres_tests;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+pub(crate) mod random_queries;

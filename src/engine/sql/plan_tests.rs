@@ -7,9 +7,9 @@ use crate::engine::catalog::{Catalog, Kind, Relation};
 use crate::engine::value::Row;
 use crate::engine::{fold, relations};
 
-const NOW_MS: u64 = 1_785_857_069_724;
+pub(super) const NOW_MS: u64 = 1_785_857_069_724;
 
-fn catalog() -> Catalog {
+pub(super) fn catalog() -> Catalog {
     let mut catalog = relations::catalog();
     for statement in parse(include_str!("../../../assets/views.sql")).unwrap() {
         let Statement::CreateView(view) = statement else {

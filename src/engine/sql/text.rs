@@ -140,8 +140,8 @@ fn check_depth(tokens: &[TokenWithSpan], sql: &str) -> Result<(), SqlError> {
                     ..Level::default()
                 }
             }
-            token if links(token) => {
-                level.chain += 1;
+            token if link_weight(token) > 0 => {
+                level.chain += link_weight(token);
                 level.widest = level.widest.max(level.member);
                 level.member = 0;
             }
@@ -156,11 +156,17 @@ fn check_depth(tokens: &[TokenWithSpan], sql: &str) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Words whose chains hold whole conditions or queries.
-fn links(token: &Token) -> bool {
+/// Words whose chains hold whole conditions or queries, and how many levels each counts: a query takes more stack than an operator.
+fn link_weight(token: &Token) -> usize {
     use Keyword::{AND, EXCEPT, INTERSECT, JOIN, OR, UNION};
-    matches!(token, Token::Word(word) if word.quote_style.is_none()
-        && matches!(word.keyword, AND | OR | UNION | EXCEPT | INTERSECT | JOIN))
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => match word.keyword {
+            AND | OR | JOIN => 1,
+            UNION | EXCEPT | INTERSECT => 8,
+            _ => 0,
+        },
+        _ => 0,
+    }
 }
 
 /// Operators, and the words that act like them.

@@ -1,0 +1,295 @@
+//! Random queries in SQL over a few columns of `recentchanges`, for tests: everything that can be maintained, in combinations that
+//! nobody would think of. The answer to each is determined by its text: what LIMIT leaves out is decided by all columns.
+
+use fastrand::Rng;
+
+/// Columns whose values vary in random changes, by type.
+const TEXTS: [&str; 4] = ["\"user\"", "type", "wiki", "title"];
+const INTEGERS: [&str; 3] = ["id", "length_new", "length_old"];
+const BOOLEANS: [&str; 2] = ["bot", "minor"];
+const WORDS: [&str; 6] = ["'edit'", "'new'", "'a'", "'b'", "''", "'log'"];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Text,
+    Integer,
+    Boolean,
+    Time,
+}
+
+/// A query, with a window of time when `temporal` allows it.
+pub(crate) fn query(random: &mut Rng, temporal: bool) -> String {
+    let first = select(random, temporal, None);
+    if random.u8(..6) > 0 {
+        return first.sql;
+    }
+    let second = select(random, temporal, Some(&first.kinds));
+    format!("({}) UNION ALL ({})", first.sql, second.sql)
+}
+
+struct Select {
+    sql: String,
+    kinds: Vec<Kind>,
+}
+
+fn select(random: &mut Rng, temporal: bool, kinds: Option<&[Kind]>) -> Select {
+    let kinds = kinds.map_or_else(
+        || {
+            (0..random.usize(1..4))
+                .map(|_| random_kind(random))
+                .collect()
+        },
+        <[Kind]>::to_vec,
+    );
+    let grouped = random.bool();
+    let mut items = Vec::new();
+    let mut keys = Vec::new();
+    for (at, kind) in kinds.iter().enumerate() {
+        let item = if grouped && random.bool() {
+            aggregate(random, *kind)
+        } else {
+            keys.push((at + 1).to_string());
+            scalar(random, *kind, 2)
+        };
+        items.push(format!("{item} AS c{at}"));
+    }
+    let distinct = if random.u8(..5) == 0 { "DISTINCT " } else { "" };
+    let mut sql = format!(
+        "SELECT {distinct}{} FROM {}",
+        items.join(", "),
+        from(random)
+    );
+    let mut conditions = Vec::new();
+    if random.bool() {
+        conditions.push(scalar(random, Kind::Boolean, 2));
+    }
+    if temporal && random.bool() {
+        conditions.push(window(random));
+    }
+    if !conditions.is_empty() {
+        sql += &format!(" WHERE {}", conditions.join(" AND "));
+    }
+    if grouped && !keys.is_empty() {
+        sql += &format!(" GROUP BY {}", keys.join(", "));
+    }
+    if grouped && random.u8(..4) == 0 {
+        sql += &format!(" HAVING {} > 1", aggregate(random, Kind::Integer));
+    }
+    if random.u8(..3) == 0 {
+        let order: Vec<String> = (1..=kinds.len())
+            .map(|at| {
+                format!(
+                    "{at}{}",
+                    one_of(random, &["", " DESC", " NULLS FIRST", " DESC NULLS LAST"])
+                )
+            })
+            .collect();
+        sql += &format!(
+            " ORDER BY {} LIMIT {} OFFSET {}",
+            order.join(", "),
+            random.u8(..5),
+            random.u8(..2)
+        );
+    }
+    Select { sql, kinds }
+}
+
+fn from(random: &mut Rng) -> String {
+    match random.u8(..6) {
+        0 => "(SELECT * FROM recentchanges WHERE id IS NOT NULL) AS r".to_owned(),
+        1 => "(SELECT DISTINCT \"user\", type, wiki, title, id, length_new, length_old, bot, minor, dt \
+              FROM recentchanges) AS r"
+            .to_owned(),
+        2 => "(SELECT * FROM recentchanges UNION ALL SELECT * FROM recentchanges WHERE bot) AS r".to_owned(),
+        _ => "recentchanges".to_owned(),
+    }
+}
+
+fn random_kind(random: &mut Rng) -> Kind {
+    match random.u8(..8) {
+        0..3 => Kind::Text,
+        3..6 => Kind::Integer,
+        6 => Kind::Boolean,
+        _ => Kind::Time,
+    }
+}
+
+fn one_of<'a>(random: &mut Rng, choices: &[&'a str]) -> &'a str {
+    choices[random.usize(..choices.len())]
+}
+
+fn window(random: &mut Rng) -> String {
+    match random.u8(..4) {
+        0 => "mz_now() <= dt + INTERVAL '3 seconds'".to_owned(),
+        1 => "mz_now() < date_trunc('second', dt) + INTERVAL '5 seconds' AND mz_now() >= dt"
+            .to_owned(),
+        2 => "mz_now() BETWEEN dt + INTERVAL '1 second' AND dt + INTERVAL '4 seconds'".to_owned(),
+        _ => "dt > mz_now() AND mz_now() >= dt - INTERVAL '2 seconds'".to_owned(),
+    }
+}
+
+fn aggregate(random: &mut Rng, kind: Kind) -> String {
+    let filter = if random.u8(..4) == 0 {
+        format!(" FILTER (WHERE {})", scalar(random, Kind::Boolean, 1))
+    } else {
+        String::new()
+    };
+    let inner = |random: &mut Rng| scalar(random, kind, 1);
+    let call = match kind {
+        Kind::Integer => match random.u8(..6) {
+            0 => "count(*)".to_owned(),
+            1 => format!("count({})", scalar(random, Kind::Text, 1)),
+            2 => format!("count(DISTINCT {})", scalar(random, Kind::Text, 1)),
+            3 => format!("sum({})", inner(random)),
+            4 => format!("min({})", inner(random)),
+            _ => format!("max({})", inner(random)),
+        },
+        // There is no smallest boolean in SQL.
+        Kind::Boolean => return format!("count(*){filter} > 2"),
+        Kind::Text | Kind::Time => {
+            let function = one_of(random, &["min", "max"]);
+            format!("{function}({})", inner(random))
+        }
+    };
+    let cast = if kind == Kind::Integer {
+        "::bigint"
+    } else {
+        ""
+    };
+    format!("({call}{filter}){cast}")
+}
+
+fn scalar(random: &mut Rng, kind: Kind, depth: u8) -> String {
+    match kind {
+        Kind::Text => text(random, depth),
+        Kind::Integer => integer(random, depth),
+        Kind::Boolean => boolean(random, depth),
+        Kind::Time => time(random, depth),
+    }
+}
+
+fn text(random: &mut Rng, depth: u8) -> String {
+    if depth == 0 {
+        return one_of(random, &TEXTS).to_owned();
+    }
+    let inner = |random: &mut Rng| text(random, depth - 1);
+    match random.u8(..9) {
+        0 => format!("upper({})", inner(random)),
+        1 => format!("({} || {})", inner(random), inner(random)),
+        2 => format!("coalesce({}, {})", inner(random), one_of(random, &WORDS)),
+        3 => format!(
+            "nullif({}, {}::text)",
+            inner(random),
+            one_of(random, &WORDS)
+        ),
+        4 => format!(
+            "CASE WHEN {} THEN {} ELSE {} END",
+            boolean(random, depth - 1),
+            inner(random),
+            inner(random)
+        ),
+        5 => format!("left({}, {})", inner(random), random.i8(-2..3)),
+        6 => format!("({})::text", integer(random, depth - 1)),
+        _ => inner(random),
+    }
+}
+
+fn integer(random: &mut Rng, depth: u8) -> String {
+    if depth == 0 {
+        return match random.u8(..4) {
+            0 => random.i8(-3..10).to_string(),
+            _ => one_of(random, &INTEGERS).to_owned(),
+        };
+    }
+    let inner = |random: &mut Rng| integer(random, depth - 1);
+    match random.u8(..9) {
+        0 => format!("({} + {})", inner(random), inner(random)),
+        1 => format!("({} - {})", inner(random), inner(random)),
+        2 => format!("({} * {})", inner(random), inner(random)),
+        3 => format!(
+            "({} / {})",
+            inner(random),
+            one_of(random, &["2", "-3", "7"])
+        ),
+        4 => format!(
+            "({} % {})",
+            inner(random),
+            one_of(random, &["2", "-3", "5"])
+        ),
+        5 => format!("length({})", text(random, depth - 1)),
+        6 => format!("coalesce({}, {})", inner(random), random.u8(..9)),
+        7 => format!("greatest({}, {})", inner(random), inner(random)),
+        _ => inner(random),
+    }
+}
+
+fn boolean(random: &mut Rng, depth: u8) -> String {
+    if depth == 0 {
+        return one_of(random, &BOOLEANS).to_owned();
+    }
+    let inner = |random: &mut Rng| boolean(random, depth - 1);
+    let below = depth - 1;
+    match random.u8(..13) {
+        0 => format!("({} AND {})", inner(random), inner(random)),
+        1 => format!("({} OR {})", inner(random), inner(random)),
+        2 => format!("(NOT {})", inner(random)),
+        3 => {
+            let operator = one_of(random, &["=", "<>", "<", "<=", ">", ">="]);
+            format!(
+                "({} {operator} {})",
+                integer(random, below),
+                integer(random, below)
+            )
+        }
+        4 => {
+            let operator = one_of(random, &["=", "<>", "<", ">="]);
+            format!(
+                "({} {operator} {})",
+                text(random, below),
+                one_of(random, &WORDS)
+            )
+        }
+        5 => format!("({} IS NULL)", text(random, below)),
+        6 => format!("({} IS NOT NULL)", integer(random, below)),
+        7 => format!("({} IN ('edit', 'new'))", text(random, below)),
+        8 => format!("({} NOT IN (1, 2, NULL))", integer(random, below)),
+        9 => format!(
+            "({} BETWEEN 0 AND {})",
+            integer(random, below),
+            integer(random, below)
+        ),
+        10 => {
+            let pattern = one_of(random, &["'%e%'", "'_'", "'a%'", "''"]);
+            format!("({} LIKE {pattern})", text(random, below))
+        }
+        11 => format!(
+            "({} IS DISTINCT FROM {})",
+            text(random, below),
+            text(random, below)
+        ),
+        _ => {
+            let test = one_of(random, &["TRUE", "NOT TRUE", "FALSE", "NOT FALSE"]);
+            format!("({} IS {test})", inner(random))
+        }
+    }
+}
+
+fn time(random: &mut Rng, depth: u8) -> String {
+    if depth == 0 {
+        return "dt".to_owned();
+    }
+    let inner = |random: &mut Rng| time(random, depth - 1);
+    match random.u8(..4) {
+        0 => format!(
+            "date_trunc('{}', {})",
+            one_of(random, &["second", "minute", "hour", "week"]),
+            inner(random)
+        ),
+        1 => format!(
+            "({} + INTERVAL '{}')",
+            inner(random),
+            one_of(random, &["1 hour", "-90 seconds", "1 month"])
+        ),
+        _ => inner(random),
+    }
+}
