@@ -24,7 +24,7 @@ fn changes(random: &mut Rng, count: usize) -> Vec<Row> {
                     Type::Bool => Value::Bool(random.bool()),
                     Type::BigInt => Value::BigInt(random.i64(-3..9)),
                     Type::TimestampTz => Value::TimestampTz(
-                        (NOW_MS as i64 - random.i64(-5_000..5_000)) * 1_000 + random.i64(..1_000),
+                        (NOW_MS as i64 - random.i64(-5_000..5_000)) * 1_000 + random.i64(0..1_000),
                     ),
                     _ if *name == "type" => {
                         Value::Text(["edit", "new", "log"][random.usize(..3)].into())
