@@ -1,6 +1,6 @@
 //! Being asked to end: SIGINT and SIGTERM become a future, SIGHUP nothing.
 //!
-//! The first signal asks for a clean end; a second SIGINT ends at once, for whoever cannot wait. The exit code tells a run that
+//! The first signal asks for a clean end; a second SIGINT, or SIGQUIT, ends at once, for whoever cannot wait. The exit code tells a run that
 //! a signal ended (130, 143) from one that came to its own end, even where it ended cleanly: a script can tell that `--for 10m`
 //! was cut short, and a systemd unit says `SuccessExitStatus=143`.
 
@@ -36,6 +36,7 @@ impl Signals {
         };
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        let mut quit = signal(SignalKind::quit())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let listening = signals.clone();
         tokio::spawn(async move {
@@ -43,6 +44,7 @@ impl Signals {
                 let kind = tokio::select! {
                     _ = interrupt.recv() => SignalKind::interrupt(),
                     _ = terminate.recv() => SignalKind::terminate(),
+                    _ = quit.recv() => SignalKind::quit(),
                     _ = hangup.recv() => continue,
                 };
                 listening.received(kind);
@@ -57,7 +59,8 @@ impl Signals {
         let asked = self
             .first
             .compare_exchange(0, first, Ordering::Relaxed, Ordering::Relaxed);
-        if asked.is_err() && kind == SignalKind::interrupt() {
+        let is_second = asked.is_err() && kind == SignalKind::interrupt();
+        if is_second || kind == SignalKind::quit() {
             screen::restore();
             process::exit(EXIT_BY_SIGNAL + number);
         }

@@ -99,7 +99,7 @@ impl Live {
         }
         self.pace.add(now, self.happened(frame));
         self.marks.retain(|_, (_, since)| now < *since + MARK_LASTS);
-        if frame.inserted.len() <= MARKS_MAX {
+        if self.marks.len() + frame.inserted.len() <= MARKS_MAX {
             self.mark(frame, now);
         }
     }

@@ -10,9 +10,11 @@
 //! So nothing is logged per event unless `trace` is asked for. No level logs a password: addresses are logged through
 //! their `Display`, which has none.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
+
+use super::screen;
 
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -27,10 +29,19 @@ pub enum LogFormat {
 pub fn init(filter: &str, format: LogFormat) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_writer(io::stderr)
+        .with_writer(stderr)
         .with_ansi(console::colors_enabled_stderr());
     match format {
         LogFormat::Text => builder.with_target(false).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
+}
+
+/// A log line on the terminal where a view is live scrolls by above the view.
+fn stderr() -> io::Stderr {
+    let stderr = io::stderr();
+    if stderr.is_terminal() {
+        screen::make_way();
+    }
+    stderr
 }

@@ -98,7 +98,8 @@ impl Screen {
     }
 
     fn difference(&self, lines: &[Line], columns: usize) -> String {
-        let anew = columns != self.columns;
+        let was_taken = LINES_SHOWN.load(Ordering::Relaxed) == 0;
+        let anew = was_taken || columns != self.columns;
         if !anew && lines == self.shown {
             return String::new();
         }
@@ -132,6 +133,14 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         restore();
+    }
+}
+
+/// Takes the view off the screen, if one is live, so that something else can be written where it was; the next redraw shows the
+/// view below that.
+pub fn make_way() {
+    if LINES_SHOWN.swap(0, Ordering::Relaxed) > 0 {
+        let _ = Term::stdout().write_str(&format!("\r{ERASE_BELOW}"));
     }
 }
 

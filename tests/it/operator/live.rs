@@ -243,6 +243,30 @@ async fn colours_come_with_a_terminal_and_go_with_no_color() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn log_lines_scroll_by_above_the_view() {
+    let (engine, pty) = started(&["--log-level", "wikitop=debug"]).await;
+    for at in 1..=3 {
+        engine.go_away();
+        pty.wait_for("reconnecting in");
+        engine.come_back(TIME_MS + at * 1_000, &["Anna\t30"]);
+        pty.wait_for(&format!("12:03:{} UTC", 45 + at));
+    }
+    let screen = pty.text();
+    assert!(screen.contains("DEBUG reconnecting"), "{screen}");
+    assert_eq!(screen.matches("1 Anna").count(), 1, "{screen}");
+    assert!(screen.ends_with("30\n"), "the view is last:\n{screen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quit_leaves_at_once_but_not_without_the_cursor() {
+    let (_engine, mut pty) = started(&[]).await;
+    pty.type_keys(b"\x1c");
+    assert_eq!(pty.end(), 131);
+    let screen = pty.wait(|screen| !screen.hide_cursor());
+    assert_eq!(pty.cursor(), (screen.lines().count(), 0), "{screen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_panic_gives_the_terminal_back() {
     let itself = std::env::current_exe().unwrap();
     let name = "operator::live::a_view_whose_process_panics";
