@@ -13,7 +13,7 @@ use super::update::Update;
 
 /// The most rows a view may hold, equal ones counted each: ten times what a top list over all of Wikipedia's editors of a year
 /// needs, and some gigabytes. A larger view ends the subscription with an error.
-const ROWS_MAX: u64 = 5_000_000;
+pub const ROWS_MAX: u64 = 5_000_000;
 
 /// The most rows that may change at one time: all that there can be go, and as many others come.
 const CHANGES_MAX: u64 = 2 * ROWS_MAX;

@@ -124,7 +124,7 @@ pub struct Subscription {
 
 enum Phase {
     /// The attempt lives here and not in `next`, so that whoever drops the future of `next` interrupts nothing.
-    Connecting(BoxFuture<'static, Result<Feed, FeedError>>),
+    Connecting(BoxFuture<'static, Result<Box<Feed>, FeedError>>),
     Streaming {
         feed: Box<Feed>,
         silence: Pin<Box<Sleep>>,
@@ -135,7 +135,7 @@ enum Phase {
 
 /// What `next` waits for.
 enum Happened {
-    Connected(Result<Feed, FeedError>),
+    Connected(Result<Box<Feed>, FeedError>),
     Received(Result<Option<Update>, FeedError>),
     Silent,
     Waited,
@@ -244,7 +244,7 @@ impl Subscription {
         }
     }
 
-    fn open(&mut self, feed: Feed) {
+    fn open(&mut self, feed: Box<Feed>) {
         self.was_open = true;
         self.reducer.restart();
         self.progress = None;
@@ -252,7 +252,7 @@ impl Subscription {
             columns: Arc::clone(feed.columns()),
         });
         self.phase = Phase::Streaming {
-            feed: Box::new(feed),
+            feed,
             silence: Box::pin(tokio::time::sleep(self.silence())),
         };
     }
@@ -310,5 +310,7 @@ impl Subscription {
 
 fn connecting(address: &Address, target: &Target) -> Phase {
     let (address, target) = (address.clone(), target.clone());
-    Phase::Connecting(Box::pin(async move { Feed::open(&address, &target).await }))
+    Phase::Connecting(Box::pin(async move {
+        Feed::open(&address, &target).await.map(Box::new)
+    }))
 }

@@ -9,7 +9,7 @@ use super::frame::Row;
 
 /// The longest row that is accepted: far above any view of changes (a change is at most 1 MiB), far below what would hurt. A longer
 /// one ends the subscription with an error.
-const ROW_BYTES_MAX: usize = 16 << 20;
+pub const ROW_BYTES_MAX: usize = 16 << 20;
 
 /// One row of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
