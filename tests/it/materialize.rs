@@ -1,6 +1,7 @@
 //! The dialects of Materialize, spoken by a scripted server.
 
 mod copy_in;
+mod embedded;
 mod schema;
 mod server;
 mod tls;
