@@ -52,14 +52,14 @@ struct Ready {
 impl Serve {
     /// Starts `serve` with the embedded engine on free ports and waits until everything listens.
     pub(crate) async fn start(data_dir: &Path, more: &[&str]) -> Serve {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), data_dir, more).await
+    }
+
+    /// The same with the page at this address: where an earlier one was.
+    pub(crate) async fn start_at(http: SocketAddr, data_dir: &Path, more: &[&str]) -> Serve {
         let data_dir = data_dir.to_str().expect("a UTF-8 path");
-        let mut args = vec![
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--pg-listen",
-            "127.0.0.1:0",
-        ];
+        let http = http.to_string();
+        let mut args = vec!["serve", "--listen", &http, "--pg-listen", "127.0.0.1:0"];
         args.extend(["--data-dir", data_dir, "--ready-json"]);
         args.extend(more);
         let mut child = wikitop(&args).spawn().expect("the binary starts");
