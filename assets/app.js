@@ -84,7 +84,7 @@ function measureLag(nowMs) {
 }
 
 function onMessage({ status, view, reconnecting }) {
-  if (status) state.ingest = { ...status.ingest, retryAtMs: status.ingest?.retry_in_ms ? Date.now() + status.ingest.retry_in_ms : 0 };
+  if (status) state.ingest = status.ingest;
   if (reconnecting === true) state.enginesLost.add(view);
   if (reconnecting === false) state.enginesLost.delete(view);
   schedule();

@@ -35,7 +35,7 @@ export function condition({ link, engineLost, problem, ingest, edits, silentMs, 
 }
 
 function streamCondition({ ingest, edits, silentMs, lagMs, nowMs }) {
-  const { state, detail, retryAtMs } = ingest ?? {};
+  const { state, detail, retry_at_ms: retryAtMs } = ingest ?? {};
   if (state === 'retrying') {
     const because = detail ? `: ${detail}` : '';
     const next = retryAtMs > nowMs ? ` Next attempt in ${seconds(retryAtMs - nowMs)}.` : ' It is being tried again.';

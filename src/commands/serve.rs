@@ -9,7 +9,7 @@ mod status;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 use serde::Serialize;
@@ -225,7 +225,8 @@ fn start_ingest(
     ends.tasks.spawn(async move {
         let translate = async {
             while telling.changed().await.is_ok() {
-                page.send_replace(status::ingesting(&engine, &telling.borrow_and_update()));
+                let told = telling.borrow_and_update();
+                page.send_replace(status::ingesting(&engine, &told, SystemTime::now()));
             }
         };
         // The ingester owns the sender: when it is done, the last word has been said.

@@ -24,6 +24,9 @@ pub struct Ingest {
     pub state: IngestState,
     /// Why, in words for the reader of the page; empty when there is nothing to explain.
     pub detail: Arc<str>,
+    /// When the next attempt is due, in milliseconds since the epoch, while it tries again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_at_ms: Option<u64>,
     /// How long ago the last change read had happened; `None` before the first.
     pub lag_ms: Option<u64>,
     /// Events read so far, by what became of them (`inserted`, `repeated`, `canary`, ...). Only the metrics tell them.
@@ -74,6 +77,7 @@ mod tests {
             ingest: Ingest {
                 state: IngestState::Retrying,
                 detail: "connection refused".into(),
+                retry_at_ms: Some(1_790_000_000_123),
                 lag_ms: Some(120),
                 events: BTreeMap::from([("inserted", 3)]),
             },
@@ -81,7 +85,7 @@ mod tests {
         };
         assert_eq!(
             serde_json::to_string(&status).unwrap(),
-            r#"{"engine":"embedded","ingest":{"state":"retrying","detail":"connection refused","lag_ms":120},"version":"0.1.0"}"#
+            r#"{"engine":"embedded","ingest":{"state":"retrying","detail":"connection refused","retry_at_ms":1790000000123,"lag_ms":120},"version":"0.1.0"}"#
         );
     }
 

@@ -507,7 +507,7 @@ async fn a_stream_that_cannot_be_reached_is_told() {
         .until(&format!("{WORD} === 'Stream not reachable'"))
         .await;
     browser
-        .until("document.getElementById('detail').textContent.includes('wikitop cannot read the stream of changes: ')")
+        .until("/^wikitop cannot read the stream of changes: .+\\. Next attempt in \\d+ s\\.$/.test(document.getElementById('detail').textContent)")
         .await;
     browser.until(&shows(0)).await;
 }

@@ -3,6 +3,7 @@
 //! The page does not know the ingest, and the ingest does not know the page.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use crate::ingest::Status as Ingesting;
 use crate::ingest::status::State;
@@ -17,18 +18,21 @@ pub(super) fn idle(engine: &str) -> Status {
     }
 }
 
-/// The page's status while an ingester runs.
-pub(super) fn ingesting(engine: &str, ingest: &Ingesting) -> Status {
-    let (state, detail) = match &ingest.state {
-        State::Connecting => (IngestState::Connecting, String::new()),
-        State::Live => (IngestState::Live, String::new()),
-        State::Retrying { reason, .. } => (IngestState::Retrying, reason.clone()),
-        State::Ended => (IngestState::Ended, String::new()),
+/// The page's status while an ingester runs, told at this time.
+pub(super) fn ingesting(engine: &str, ingest: &Ingesting, now: SystemTime) -> Status {
+    let (state, detail, retry_at) = match &ingest.state {
+        State::Connecting => (IngestState::Connecting, "", None),
+        State::Live => (IngestState::Live, "", None),
+        State::Retrying { reason, retry_in } => {
+            (IngestState::Retrying, &**reason, Some(now + *retry_in))
+        }
+        State::Ended => (IngestState::Ended, "", None),
     };
     Status {
         ingest: Ingest {
             state,
             detail: detail.into(),
+            retry_at_ms: retry_at.and_then(epoch_ms),
             lag_ms: ingest
                 .lag_ms
                 .map(|lag_ms| u64::try_from(lag_ms).unwrap_or(0)),
@@ -36,6 +40,11 @@ pub(super) fn ingesting(engine: &str, ingest: &Ingesting) -> Status {
         },
         ..idle(engine)
     }
+}
+
+fn epoch_ms(time: SystemTime) -> Option<u64> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
 }
 
 /// Events by what became of them, for the metrics.
