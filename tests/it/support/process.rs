@@ -62,7 +62,12 @@ impl Serve {
         let mut args = vec!["serve", "--listen", &http, "--pg-listen", "127.0.0.1:0"];
         args.extend(["--data-dir", data_dir, "--ready-json"]);
         args.extend(more);
-        let mut child = wikitop(&args).spawn().expect("the binary starts");
+        Serve::spawn(wikitop(&args)).await
+    }
+
+    /// Runs a command that is `serve --ready-json` in the end, and waits until everything listens.
+    pub(crate) async fn spawn(mut command: Command) -> Serve {
+        let mut child = command.spawn().expect("the binary starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut stderr = child.stderr.take().expect("stderr is piped");
         let stderr = tokio::spawn(async move {
