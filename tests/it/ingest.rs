@@ -1,6 +1,7 @@
 //! Following a stream that misbehaves, and recordings.
 
 mod command;
+mod engine;
 mod follow;
 
 use std::collections::BTreeSet;

@@ -52,7 +52,7 @@ const WIKIS: &[(&str, &str)] = &[
 ];
 
 impl Changes {
-    /// Changes from this time on, about 27 in a second of theirs, as on a calm day; several share a millisecond, and time now and then runs backwards a
+    /// Changes from this time on, about 8 in a second of theirs; several share a millisecond, and time now and then runs backwards a
     /// little.
     pub(crate) fn new(seed: u64, start_ms: i64) -> Self {
         Changes {
@@ -80,7 +80,7 @@ impl Changes {
         let ms = match self.random.u8(..) {
             0..=4 => self.now_ms - self.random.i64(1..=6),
             5..=69 => {
-                self.now_ms += self.random.i64(1..=300);
+                self.now_ms += self.random.i64(1..=1_000);
                 self.now_ms
             }
             _ => self.now_ms,
