@@ -100,7 +100,7 @@ pub(crate) fn view_name(name: &str) -> Result<String, Refusal> {
 pub(crate) struct Session {
     feeds: Vec<Feed>,
     /// Told beside the views on a stream of several, where each message says what it is about.
-    status: Option<watch::Receiver<Utf8Bytes>>,
+    status: Option<StatusLine>,
     interval: Duration,
     /// Nothing is sent before.
     due: Instant,
@@ -111,6 +111,13 @@ pub(crate) struct Session {
     messages: Counter,
     metrics: Arc<Metrics>,
     _permit: Permit,
+}
+
+/// The process' status as a message.
+struct StatusLine {
+    latest: watch::Receiver<Utf8Bytes>,
+    /// Whether the client has not been told the latest.
+    is_news: bool,
 }
 
 /// What a session has for its client.
@@ -134,13 +141,12 @@ impl Session {
         metrics: Arc<Metrics>,
         permit: Permit,
     ) -> Self {
-        let mut status = status;
-        if let Some(status) = &mut status {
-            status.mark_changed();
-        }
         Session {
             feeds,
-            status,
+            status: status.map(|latest| StatusLine {
+                latest,
+                is_news: true,
+            }),
             interval,
             due: Instant::now(),
             spoke: false,
@@ -195,9 +201,8 @@ impl Session {
             let Some(status) = &mut self.status else {
                 return future::pending().await;
             };
-            match status.changed().await {
-                // To wait for it is not to have read it.
-                Ok(()) => status.mark_changed(),
+            match status.latest.changed().await {
+                Ok(()) => status.is_news = true,
                 // Nobody tells it any more.
                 Err(_) => future::pending().await,
             }
@@ -212,10 +217,8 @@ impl Session {
 
     fn status_news(&mut self) -> Option<Utf8Bytes> {
         let status = self.status.as_mut()?;
-        status
-            .has_changed()
-            .is_ok_and(|changed| changed)
-            .then(|| status.borrow_and_update().clone())
+        let is_news = std::mem::take(&mut status.is_news);
+        is_news.then(|| status.latest.borrow_and_update().clone())
     }
 
     fn send(&mut self, message: Message) -> Outgoing {

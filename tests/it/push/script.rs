@@ -172,7 +172,7 @@ impl Views for Engine {
 /// A web interface that runs.
 pub(super) struct Server {
     pub(super) address: SocketAddr,
-    pub(super) status: watch::Sender<Status>,
+    pub(super) status: Option<watch::Sender<Status>>,
     shutdown: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<()>>,
 }
@@ -205,7 +205,7 @@ impl Server {
         });
         Server {
             address,
-            status,
+            status: Some(status),
             shutdown,
             task,
         }

@@ -222,7 +222,7 @@ async fn a_stream_of_several_tells_the_status_when_it_is_news() {
         },
         version: "1".into(),
     };
-    server.status.send_replace(news);
+    server.status.as_ref().unwrap().send_replace(news);
     let told = loop {
         let message = client.json().await;
         if message["status"]["ingest"]["state"] == "retrying" {
@@ -231,6 +231,26 @@ async fn a_stream_of_several_tells_the_status_when_it_is_news() {
     };
     assert_eq!(told["status"]["ingest"]["detail"], "no route to host");
     assert_eq!(server.json("/api/status").await, told["status"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn several_views_as_events_go_on_when_nobody_tells_the_status_any_more() {
+    let engine = two_views();
+    let mut server = Server::start(&engine).await;
+    server.status = None;
+    let mut listener = Listener::open(&server, "/api/stream?views=counter", None).await;
+    assert!(listener.next().await.unwrap().data["status"].is_object());
+    let snapshot = listener.next().await.unwrap();
+    assert_eq!(
+        (&snapshot.data["view"], snapshot.id),
+        (&json!("counter"), None)
+    );
+    engine.change("counter", 2000, &["7"], &["8"]);
+    assert_eq!(
+        listener.next().await.unwrap().data["inserted"],
+        json!([[8]])
+    );
     server.stop().await;
 }
 
