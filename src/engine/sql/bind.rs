@@ -3,7 +3,6 @@
 //! A string literal, NULL and a parameter have no type of their own: each takes the type that its place wants, as in Postgres.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
 
 use sqlparser::ast;
 
@@ -13,7 +12,7 @@ use super::parse::fold;
 use super::scope::{Found, Scope};
 use super::text;
 use crate::engine::error::{SqlError, SqlState};
-use crate::engine::expr::{Constants, Expr, Function};
+use crate::engine::expr::{Expr, Function};
 use crate::engine::plan::Aggregate;
 use crate::engine::value::{Interval, Type, Value};
 
@@ -404,124 +403,6 @@ impl<'a> Binder<'a> {
         Ok((exprs, ty))
     }
 
-    pub(super) fn negated_if(&self, negated: bool, bound: Bound) -> Result<Bound, SqlError> {
-        if !negated {
-            return Ok(bound);
-        }
-        let inner = self.coerce(bound, Type::Bool)?;
-        Ok(called(Function::Not, vec![inner], Type::Bool))
-    }
-
-    fn is_null(
-        &self,
-        inner: &ast::Expr,
-        negated: bool,
-        scope: &Scope<'_>,
-        place: &Place<'_>,
-    ) -> Result<Bound, SqlError> {
-        let inner = self.bind(inner, scope, place)?;
-        let (inner, _) = self.settled(inner)?;
-        self.negated_if(negated, called(Function::IsNull, vec![inner], Type::Bool))
-    }
-
-    fn is_bool(
-        &self,
-        inner: &ast::Expr,
-        function: Function,
-        negated: bool,
-        scope: &Scope<'_>,
-        place: &Place<'_>,
-    ) -> Result<Bound, SqlError> {
-        let inner = self.bind(inner, scope, place)?;
-        let inner = self.boolean(inner, "IS TRUE")?;
-        self.negated_if(negated, called(function, vec![inner], Type::Bool))
-    }
-
-    fn is_distinct(
-        &self,
-        left: &ast::Expr,
-        right: &ast::Expr,
-        distinct: bool,
-        scope: &Scope<'_>,
-        place: &Place<'_>,
-    ) -> Result<Bound, SqlError> {
-        let left = self.bind(left, scope, place)?;
-        let right = self.bind(right, scope, place)?;
-        let same = self.compare(Function::NotDistinct, left, right)?;
-        self.negated_if(distinct, same)
-    }
-
-    fn between(
-        &self,
-        expr: &ast::Expr,
-        low: &ast::Expr,
-        high: &ast::Expr,
-        negated: bool,
-        scope: &Scope<'_>,
-        place: &Place<'_>,
-    ) -> Result<Bound, SqlError> {
-        let expr = self.bind(expr, scope, place)?;
-        let low = self.bind(low, scope, place)?;
-        let high = self.bind(high, scope, place)?;
-        let above = self.compare(Function::GreaterOrEqual, expr.clone(), low)?;
-        let below = self.compare(Function::LessOrEqual, expr, high)?;
-        let both = vec![
-            self.coerce(above, Type::Bool)?,
-            self.coerce(below, Type::Bool)?,
-        ];
-        self.negated_if(negated, called(Function::And, both, Type::Bool))
-    }
-
-    pub(super) fn in_list(
-        &self,
-        expr: &ast::Expr,
-        list: &[ast::Expr],
-        scope: &Scope<'_>,
-        place: &Place<'_>,
-    ) -> Result<Bound, SqlError> {
-        let mut all = vec![self.bind(expr, scope, place)?];
-        for item in list {
-            all.push(self.bind(item, scope, place)?);
-        }
-        let (mut exprs, ty) = self.coerce_all("IN", all).map_err(no_comparison)?;
-        let left = exprs.remove(0);
-        Ok(Bound::Typed(any_of(left, exprs, ty), Type::Bool))
-    }
-
-    fn any(
-        &self,
-        left: &ast::Expr,
-        op: &ast::BinaryOperator,
-        right: &ast::Expr,
-        scope: &Scope<'_>,
-        place: &Place<'_>,
-    ) -> Result<Bound, SqlError> {
-        if let ast::Expr::Subquery(query) = right {
-            let function = super::operators::comparison(op)
-                .ok_or_else(|| SqlError::unsupported(format_args!("{op} ANY")))?;
-            return self.any_of_query(function, left, query, scope, place);
-        }
-        if *op != ast::BinaryOperator::Eq {
-            return Err(SqlError::unsupported(format_args!("{op} ANY")));
-        }
-        let mut array = right;
-        while let ast::Expr::Nested(inner) = array {
-            array = inner;
-        }
-        if let ast::Expr::Array(array) = array {
-            return self.in_list(left, &array.elem, scope, place);
-        }
-        let left = self.bind(left, scope, place)?;
-        let (left, ty) = self.settled(left)?;
-        let right = self.bind(array, scope, place)?;
-        let right = self.coerce(right, Type::Text)?;
-        Ok(called(
-            Function::EqualsAny(ty),
-            vec![left, right],
-            Type::Bool,
-        ))
-    }
-
     fn interval(&self, interval: &ast::Interval) -> Result<Bound, SqlError> {
         let ast::Expr::Value(value) = interval.value.as_ref() else {
             return Err(SqlError::unsupported("INTERVAL of an expression"));
@@ -541,45 +422,6 @@ impl<'a> Binder<'a> {
         };
         let value = Value::Interval(Interval::parse(&text)?);
         Ok(Bound::constant(value, Type::Interval))
-    }
-
-    fn case(
-        &self,
-        operand: Option<&ast::Expr>,
-        conditions: &[ast::CaseWhen],
-        otherwise: Option<&ast::Expr>,
-        scope: &Scope<'_>,
-        place: &Place<'_>,
-    ) -> Result<Bound, SqlError> {
-        let operand = operand
-            .map(|operand| self.bind(operand, scope, place))
-            .transpose()?;
-        let mut tests = Vec::with_capacity(conditions.len());
-        let mut results = Vec::with_capacity(conditions.len() + 1);
-        for when in conditions {
-            let condition = self.bind(&when.condition, scope, place)?;
-            tests.push(match &operand {
-                Some(operand) => {
-                    let equal = self.compare(Function::Equal, operand.clone(), condition)?;
-                    self.coerce(equal, Type::Bool)?
-                }
-                None => self.boolean(condition, "CASE WHEN")?,
-            });
-            results.push(self.bind(&when.result, scope, place)?);
-        }
-        results.push(match otherwise {
-            Some(otherwise) => self.bind(otherwise, scope, place)?,
-            None => Bound::Null,
-        });
-        let (results, ty) = self.coerce_all("CASE", results)?;
-        let mut results = results.into_iter();
-        let mut arguments: Vec<Expr> = tests
-            .into_iter()
-            .zip(results.by_ref())
-            .flat_map(|(test, result)| [test, result])
-            .collect();
-        arguments.extend(results);
-        Ok(called(Function::Case, arguments, ty))
     }
 
     pub(super) fn array(&self, items: Vec<Bound>) -> Result<Bound, SqlError> {
@@ -607,58 +449,6 @@ impl<'a> Binder<'a> {
         ))
     }
 
-    /// A cast that was written.
-    pub(super) fn cast(&self, bound: Bound, data_type: &ast::DataType) -> Result<Bound, SqlError> {
-        let (target, _) = casts::target(data_type)?;
-        let ty = target.ty();
-        Ok(match target {
-            casts::Target::Type(_) => Bound::Typed(self.explicit(bound, ty)?, ty),
-            casts::Target::Integer(bits) => {
-                let int = self.explicit(bound, Type::BigInt)?;
-                called(Function::FitsBits(bits), vec![int], ty)
-            }
-            casts::Target::Characters(length) => {
-                let text = self.explicit(bound, Type::Text)?;
-                let length = i64::try_from(length).unwrap_or(i64::MAX);
-                let length = Expr::Literal(Value::BigInt(length), Type::BigInt);
-                called(Function::Left, vec![text, length], ty)
-            }
-            casts::Target::Array => Bound::Typed(self.explicit(bound, Type::Text)?, ty),
-            casts::Target::Object(name) => self.object(bound, &name)?,
-        })
-    }
-
-    /// `'pg_class'::regclass` is the object's number, `1259::regclass` its name.
-    fn object(&self, bound: Bound, ty: &str) -> Result<Bound, SqlError> {
-        let by_number = bound.ty() == Some(Type::BigInt);
-        let function = if by_number {
-            format!("{ty}out")
-        } else {
-            format!("to_{ty}")
-        };
-        match self.context.relations.function(&function, 1) {
-            Some(body) => {
-                let (expr, from) = self.settled(bound)?;
-                self.sql_function(&body, vec![Bound::Typed(expr, from)])
-            }
-            None => Err(SqlError::unsupported(format_args!("type {ty}"))),
-        }
-    }
-
-    fn explicit(&self, bound: Bound, ty: Type) -> Result<Expr, SqlError> {
-        match bound {
-            Bound::Typed(expr, from) if from == ty => Ok(expr),
-            Bound::Typed(expr, from) if casts::is_explicit(from, ty) => {
-                Ok(call(Function::Cast(ty), vec![expr], ty))
-            }
-            Bound::Typed(_, from) => Err(SqlError::new(
-                SqlState::CannotCoerce,
-                format!("cannot cast type {from} to {ty}"),
-            )),
-            untyped => self.coerce(untyped, ty),
-        }
-    }
-
     /// The time, in milliseconds since the epoch, as a value.
     pub(super) fn mz_now(&self) -> Result<Bound, SqlError> {
         self.uses_now.set(true);
@@ -677,13 +467,6 @@ pub(super) fn now_misplaced() -> SqlError {
         "mz_now() can only be compared, as a condition of WHERE on its own",
     )
     .hint("Write WHERE mz_now() <= dt + INTERVAL '1 hour', joined to other conditions by AND.")
-}
-
-fn no_comparison(error: SqlError) -> SqlError {
-    SqlError {
-        state: SqlState::UndefinedFunction,
-        ..error
-    }
 }
 
 /// The argument of the innermost function whose body is being bound here; `None` when no body is. Inside the body's own
@@ -717,31 +500,6 @@ fn number(digits: &str) -> Result<Bound, SqlError> {
             SqlState::NumericValueOutOfRange,
             format!("number {digits} has more digits than numeric can hold"),
         )),
-    }
-}
-
-/// `left IN (items)`
-pub(super) fn any_of(left: Expr, items: Vec<Expr>, ty: Type) -> Expr {
-    let constants: Option<Vec<Value>> = items
-        .iter()
-        .map(|item| match item {
-            Expr::Literal(value, _) => Some(value.clone()),
-            _ => None,
-        })
-        .collect();
-    match constants {
-        // Intervals can be equal and look different, so they are compared one by one.
-        Some(values) if ty != Type::Interval => {
-            let constants = Constants::new(values);
-            computed(Expr::In(Box::new(left), Arc::new(constants)), Type::Bool)
-        }
-        _ => {
-            let equal = items
-                .into_iter()
-                .map(|item| call(Function::Equal, vec![left.clone(), item], Type::Bool))
-                .collect();
-            call(Function::Or, equal, Type::Bool)
-        }
     }
 }
 

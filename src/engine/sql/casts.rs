@@ -1,9 +1,11 @@
-//! Types by their SQL names, and which type turns into which without being asked.
+//! Types by their SQL names, which type turns into which without being asked, and casts that are asked for.
 
 use sqlparser::ast;
 
+use super::bind::{Binder, Bound, call, called};
 use crate::engine::error::{SqlError, SqlState};
-use crate::engine::value::Type;
+use crate::engine::expr::{Expr, Function};
+use crate::engine::value::{Type, Value};
 
 /// What a cast's target is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,5 +139,59 @@ pub(super) fn common(left: Type, right: Type) -> Option<Type> {
         Some(left)
     } else {
         None
+    }
+}
+
+impl Binder<'_> {
+    /// A cast that was written.
+    pub(super) fn cast(&self, bound: Bound, data_type: &ast::DataType) -> Result<Bound, SqlError> {
+        let (target, _) = target(data_type)?;
+        let ty = target.ty();
+        Ok(match target {
+            Target::Type(_) => Bound::Typed(self.explicit(bound, ty)?, ty),
+            Target::Integer(bits) => {
+                let int = self.explicit(bound, Type::BigInt)?;
+                called(Function::FitsBits(bits), vec![int], ty)
+            }
+            Target::Characters(length) => {
+                let text = self.explicit(bound, Type::Text)?;
+                let length = i64::try_from(length).unwrap_or(i64::MAX);
+                let length = Expr::Literal(Value::BigInt(length), Type::BigInt);
+                called(Function::Left, vec![text, length], ty)
+            }
+            Target::Array => Bound::Typed(self.explicit(bound, Type::Text)?, ty),
+            Target::Object(name) => self.object(bound, &name)?,
+        })
+    }
+
+    /// `'pg_class'::regclass` is the object's number, `1259::regclass` its name.
+    fn object(&self, bound: Bound, ty: &str) -> Result<Bound, SqlError> {
+        let by_number = bound.ty() == Some(Type::BigInt);
+        let function = if by_number {
+            format!("{ty}out")
+        } else {
+            format!("to_{ty}")
+        };
+        match self.context.relations.function(&function, 1) {
+            Some(body) => {
+                let (expr, from) = self.settled(bound)?;
+                self.sql_function(&body, vec![Bound::Typed(expr, from)])
+            }
+            None => Err(SqlError::unsupported(format_args!("type {ty}"))),
+        }
+    }
+
+    fn explicit(&self, bound: Bound, ty: Type) -> Result<Expr, SqlError> {
+        match bound {
+            Bound::Typed(expr, from) if from == ty => Ok(expr),
+            Bound::Typed(expr, from) if is_explicit(from, ty) => {
+                Ok(call(Function::Cast(ty), vec![expr], ty))
+            }
+            Bound::Typed(_, from) => Err(SqlError::new(
+                SqlState::CannotCoerce,
+                format!("cannot cast type {from} to {ty}"),
+            )),
+            untyped => self.coerce(untyped, ty),
+        }
     }
 }

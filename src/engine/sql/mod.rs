@@ -3,17 +3,23 @@
 //! It knows relations by what a [`Relations`] says of them, and nothing of dataflows or sessions. Statements that are not queries
 //! are the door's to carry out.
 
+mod aggregates;
 mod bind;
 mod casts;
+mod column_names;
+mod conditions;
 mod context;
+mod filter;
 mod from;
 mod functions;
+mod grouping;
 mod operators;
 mod parse;
 mod query;
 mod scope;
 mod select;
 mod session_parse;
+mod set_operations;
 mod simplify;
 mod statement;
 mod subquery;

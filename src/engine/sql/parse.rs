@@ -171,7 +171,7 @@ impl<'a> Cursor<'a> {
             if self.word("WITH") {
                 self.subscribe_options(&mut subscribe)?;
             } else if self.words(&["UP", "TO"]) {
-                subscribe.up_to = Some(self.expression()?);
+                subscribe.up_to = Some(Box::new(self.expression()?));
             } else if self.words(&["AS", "OF"]) {
                 return Err(SqlError::unsupported("SUBSCRIBE ... AS OF"));
             } else if self.at_word("ENVELOPE") || self.at_word("WITHIN") {

@@ -68,6 +68,314 @@ fn the_views_have_the_plans_that_the_dataflow_is_built_for() {
     }
 }
 
+fn plan(sql: &str, purpose: Purpose) -> Result<Query, SqlError> {
+    let Statement::Select(query) = parse(sql)?.remove(0) else {
+        panic!("{sql}")
+    };
+    let catalog = catalog();
+    let context = Context {
+        sql,
+        ..Context::new(&catalog, NOW_MS, purpose)
+    };
+    plan_query(&query, &context)
+}
+
+#[test]
+fn queries_have_the_plans_that_explain_shows() {
+    let table = [
+        (
+            "SELECT \"user\" FROM top10 ORDER BY count LIMIT 3",
+            "TopK limit 3 order by (#1)\n  Get top10 (#0, #1)",
+        ),
+        (
+            "SELECT wiki FROM recentchanges WHERE \"user\" IN (SELECT \"user\" FROM top10) AND bot",
+            "Project (#0)\n  Join on (#1 = #2)\n    Project (#2, #1)\n      Filter #0\n        \
+             Get recentchanges (#1, #19, #20)\n    Distinct\n      Get top10 (#0)",
+        ),
+        (
+            "SELECT count(*) FROM recentchanges WHERE mz_now() < dt AND mz_now() <= dt + INTERVAL '1 hour' AND type IN (SELECT 'edit')",
+            "Aggregate (count(*))\n  \
+             Window until least((milliseconds(#1) - 1), milliseconds((#1 + '01:00:00')))\n    \
+             Filter ((#0 IN ('edit')) AND (NOT ((milliseconds(#1) - 1) IS NULL)) AND (NOT (milliseconds((#1 + '01:00:00')) IS NULL)))\n      \
+             Get recentchanges (#18, #21)",
+        ),
+        (
+            "SELECT count(*) FROM recentchanges WHERE dt > mz_now()",
+            "Aggregate (count(*))\n  Window until (milliseconds(#0) - 1)\n    Get recentchanges (#21)",
+        ),
+        (
+            "SELECT a.wiki, b.count FROM recentchanges AS a, top_wikis_1h AS b WHERE a.wiki = b.wiki AND a.bot AND b.count > 5",
+            "Project (#1, #3)\n  Join on (#1 = #2)\n    Filter #0\n      Get recentchanges (#1, #20)\n    \
+             Filter (#1 > 5)\n      Get top_wikis_1h (#0, #1)",
+        ),
+        (
+            "SELECT 1 + 1, lower('A')",
+            "Project (2, 'a')\n  Constant ()",
+        ),
+    ];
+    for (sql, expected) in table {
+        let query = plan(sql, Purpose::Once).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        assert_eq!(query.plan.to_string(), expected, "{sql}");
+    }
+}
+
+#[test]
+fn what_cannot_be_planned_says_why() {
+    use Purpose::{Maintained, Once};
+    let misplaced = "mz_now() can only be compared, as a condition of WHERE on its own";
+    let table = [
+        (
+            Once,
+            "SELECT * FROM nosuch",
+            "42P01",
+            "unknown catalog item 'nosuch'",
+            Some(15),
+        ),
+        (
+            Once,
+            "SELECT nosuch FROM top10",
+            "42703",
+            "column \"nosuch\" does not exist",
+            Some(8),
+        ),
+        (
+            Once,
+            "SELECT t.count FROM top10 AS x",
+            "42P01",
+            "missing FROM-clause entry for table \"t\"",
+            Some(8),
+        ),
+        (
+            Once,
+            "SELECT \"user\" FROM top10, user_edits",
+            "42702",
+            "column reference \"user\" is ambiguous",
+            Some(8),
+        ),
+        (
+            Once,
+            "SELECT data FROM wikirecent",
+            "42809",
+            "\"wikirecent\" takes changes and does not keep them",
+            Some(18),
+        ),
+        (
+            Once,
+            "SELECT \"user\", count(*) FROM recentchanges",
+            "42803",
+            "column \"recentchanges.user\" must appear in the GROUP BY clause or be used in an aggregate function",
+            None,
+        ),
+        (
+            Once,
+            "SELECT mz_now(), count FROM counter",
+            "0A000",
+            misplaced,
+            None,
+        ),
+        (Maintained, "SELECT mz_now()", "0A000", misplaced, None),
+        (
+            Maintained,
+            "SELECT 1 FROM recentchanges WHERE bot OR mz_now() < dt",
+            "0A000",
+            misplaced,
+            None,
+        ),
+        (
+            Maintained,
+            "SELECT 1 FROM recentchanges WHERE mz_now() <> dt",
+            "0A000",
+            misplaced,
+            None,
+        ),
+        (
+            Maintained,
+            "SELECT 1 FROM recentchanges WHERE mz_now() - INTERVAL '1 hour' < dt",
+            "0A000",
+            misplaced,
+            None,
+        ),
+        (
+            Maintained,
+            "SELECT 1 FROM recentchanges WHERE mz_now() < bot",
+            "42883",
+            "mz_now() cannot be compared with a value of type boolean",
+            None,
+        ),
+        (
+            Maintained,
+            "SELECT 1 FROM recentchanges WHERE dt > now()",
+            "0A000",
+            "now() cannot be kept up to date in a view or a subscription",
+            None,
+        ),
+        (
+            Maintained,
+            "SELECT (SELECT count FROM counter) FROM top10",
+            "0A000",
+            "a subquery in an expression of a view or a subscription is not supported by the embedded engine",
+            None,
+        ),
+        (
+            Once,
+            "SELECT rank() OVER (ORDER BY count) FROM top10",
+            "0A000",
+            "a window function is not supported by the embedded engine",
+            None,
+        ),
+        (
+            Once,
+            "SELECT DISTINCT ON (\"user\") * FROM top10",
+            "0A000",
+            "DISTINCT ON is not supported by the embedded engine",
+            None,
+        ),
+        (
+            Once,
+            "SELECT string_agg(\"user\", ',') FROM top10",
+            "42883",
+            "function string_agg(text, unknown) does not exist",
+            None,
+        ),
+        (
+            Once,
+            "SELECT * FROM top10 WHERE \"user\" = 1",
+            "42883",
+            "operator does not exist: text = bigint",
+            None,
+        ),
+        (
+            Once,
+            "SELECT count + bot FROM counter, recentchanges",
+            "42883",
+            "operator does not exist: bigint + boolean",
+            None,
+        ),
+        (Once, "SELECT $1", "42P02", "there is no parameter $1", None),
+        (
+            Once,
+            "WITH RECURSIVE t AS (SELECT 1) SELECT * FROM t",
+            "0A000",
+            "WITH RECURSIVE is not supported by the embedded engine",
+            None,
+        ),
+        (
+            Once,
+            "SELECT 1 EXCEPT SELECT 2",
+            "0A000",
+            "EXCEPT is not supported by the embedded engine",
+            None,
+        ),
+    ];
+    for (purpose, sql, state, message, position) in table {
+        let error = plan(sql, purpose)
+            .map(|query| query.plan.to_string())
+            .unwrap_err();
+        assert_eq!(
+            (error.state.code(), &*error.message),
+            (state, message),
+            "{sql}"
+        );
+        if position.is_some() {
+            assert_eq!(error.position, position, "{sql}");
+        }
+    }
+    let hint = |sql| plan(sql, Once).unwrap_err().hint.unwrap();
+    assert_eq!(
+        hint("SELECT * FROM useredit"),
+        "Perhaps you meant \"user_edits\"."
+    );
+    assert_eq!(
+        hint("SELECT cuont FROM counter"),
+        "Perhaps you meant the column \"count\"."
+    );
+    assert_eq!(
+        hint("SELECT lenght('a')"),
+        "Perhaps you meant the function length()."
+    );
+}
+
+#[test]
+fn parameters_take_the_types_of_their_places() {
+    use Type::{BigInt, Bool, Double, Interval, Numeric, Text, TimestampTz};
+    let table: [(&str, &[Option<Type>], &[Type]); 9] = [
+        ("SELECT * FROM top10 WHERE \"user\" = $1", &[], &[Text]),
+        (
+            "SELECT * FROM top10 WHERE count > $1 LIMIT $2",
+            &[],
+            &[BigInt, BigInt],
+        ),
+        (
+            "SELECT * FROM recentchanges WHERE dt > $2 AND wiki IN ($1, $3)",
+            &[],
+            &[Text, TimestampTz, Text],
+        ),
+        ("SELECT $1", &[], &[Text]),
+        (
+            "SELECT $1::bigint + $2, $3::numeric, $4::float8",
+            &[],
+            &[BigInt, BigInt, Numeric, Double],
+        ),
+        ("SELECT 1 WHERE $1 AND mz_now() <= dt + $2", &[], &[]),
+        (
+            "SELECT count(*) FROM recentchanges WHERE $1 AND mz_now() <= dt + $2",
+            &[],
+            &[Bool, Interval],
+        ),
+        ("SELECT $1, $1 + 1", &[Some(BigInt)], &[BigInt]),
+        (
+            "SELECT coalesce($1, 'x'), $2 || 'a'",
+            &[None, Some(Text)],
+            &[Text, Text],
+        ),
+    ];
+    let catalog = catalog();
+    for (sql, declared, expected) in table {
+        let Statement::Select(query) = parse(sql).unwrap().remove(0) else {
+            panic!("{sql}")
+        };
+        let context = Context::new(&catalog, NOW_MS, Purpose::Once);
+        match describe(&query, declared, &context) {
+            Ok((types, _)) => assert_eq!(types, expected, "{sql}"),
+            Err(error) => assert!(expected.is_empty(), "{sql}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn columns_are_named_as_postgres_names_them() {
+    let table = [
+        ("SELECT 1, 'a', NULL", "?column?, ?column?, ?column?"),
+        (
+            "SELECT count(*), sum(count), max(\"user\") AS m FROM top10",
+            "count, sum, m",
+        ),
+        (
+            "SELECT \"user\", t.count, t.\"user\" || 'x' FROM top10 AS t",
+            "user, count, ?column?",
+        ),
+        (
+            "SELECT CASE WHEN true THEN 1 END, coalesce(1, 2), 1::text, '1'::bigint",
+            "case, coalesce, text, int8",
+        ),
+        (
+            "SELECT count::text, extract(epoch FROM now()), now(), INTERVAL '1 hour', true FROM counter",
+            "count, extract, now, interval, bool",
+        ),
+        (
+            "SELECT (SELECT 1 AS x), EXISTS (SELECT 1), ARRAY[1], nullif(1, 2)",
+            "x, exists, array, nullif",
+        ),
+        ("VALUES (1, 2)", "column1, column2"),
+        ("SELECT 1 AS a UNION ALL SELECT 2 AS b", "a"),
+    ];
+    for (sql, expected) in table {
+        let query = plan(sql, Purpose::Once).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let names: Vec<&str> = query.columns.iter().map(|column| &*column.name).collect();
+        assert_eq!(names.join(", "), expected, "{sql}");
+    }
+}
+
 /// The rows of a query that reads nothing that changes, as a client sees them.
 pub(super) fn select(sql: &str) -> Result<Vec<Row>, SqlError> {
     let statement = parse(sql)?.remove(0);

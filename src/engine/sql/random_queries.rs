@@ -63,6 +63,14 @@ fn select(random: &mut Rng, temporal: bool, kinds: Option<&[Kind]>) -> Select {
     if random.bool() {
         conditions.push(scalar(random, Kind::Boolean, 2));
     }
+    if random.u8(..5) == 0 {
+        conditions.push(format!(
+            "{} IN (SELECT {} FROM recentchanges WHERE {})",
+            text(random, 1),
+            text(random, 1),
+            boolean(random, 1)
+        ));
+    }
     if temporal && random.bool() {
         conditions.push(window(random));
     }

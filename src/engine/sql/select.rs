@@ -5,26 +5,22 @@ use std::sync::Arc;
 
 use sqlparser::ast;
 
-use super::bind::{AGGREGATE_BASE, Binder, Place};
-use super::casts;
+use super::bind::{Binder, Place};
+use super::column_names::column_name;
+use super::filter::filter;
+use super::grouping::{Grouping, has_aggregate};
 use super::parse::{fold, name_of};
 use super::query::{Ordered, order_key, position};
 use super::scope::{Names, Scope, missing_table};
 use crate::engine::error::{SqlError, SqlState};
-use crate::engine::expr::{Expr, Subquery};
-use crate::engine::plan::{Aggregate, OrderKey, Plan};
+use crate::engine::expr::Expr;
+use crate::engine::plan::{OrderKey, Plan};
 use crate::engine::value::Column;
 
 /// One column of the select list.
 struct Output {
     expr: Expr,
     column: Column,
-}
-
-/// The rows that the select list sees: those of FROM, or groups of them.
-struct Grouping {
-    keys: Vec<Expr>,
-    aggregates: Vec<Aggregate>,
 }
 
 impl Binder<'_> {
@@ -327,191 +323,6 @@ fn all_columns(scope: &Scope<'_>, qualifier: Option<&[String]>) -> Vec<Output> {
             column: column.column.clone(),
         })
         .collect()
-}
-
-/// The rows for which all conjuncts are true. In a join each conjunct goes as far down as the columns that it reads.
-pub(super) fn filter(plan: Plan, conjuncts: Vec<Expr>) -> Plan {
-    use crate::engine::plan::JoinKind::Inner;
-    if conjuncts.is_empty() {
-        return plan;
-    }
-    let Plan::Join {
-        left,
-        right,
-        kind,
-        on,
-    } = plan
-    else {
-        return Plan::Filter {
-            input: Box::new(plan),
-            predicate: Expr::all(conjuncts),
-        };
-    };
-    let arity = left.arity();
-    let (mut to_left, mut to_right, mut to_both, mut above) = (vec![], vec![], vec![], vec![]);
-    for conjunct in conjuncts {
-        let (mut reads_left, mut reads_right) = (false, false);
-        conjunct.visit_columns(&mut |at| {
-            reads_left |= at < arity;
-            reads_right |= at >= arity;
-        });
-        match (reads_left, reads_right) {
-            (true, false) => to_left.push(conjunct),
-            (false, true) if kind == Inner => to_right.push(conjunct),
-            (true, true) if kind == Inner => to_both.push(conjunct),
-            _ => above.push(conjunct),
-        }
-    }
-    let to_right = to_right
-        .into_iter()
-        .map(|conjunct| conjunct.map_columns(&|at| at - arity))
-        .collect();
-    let always = Expr::always();
-    to_both.extend(on.conjuncts().into_iter().filter(|old| *old != always));
-    let joined = Plan::Join {
-        left: Box::new(filter(*left, to_left)),
-        right: Box::new(filter(*right, to_right)),
-        kind,
-        on: Expr::all(to_both),
-    };
-    if above.is_empty() {
-        joined
-    } else {
-        Plan::Filter {
-            input: Box::new(joined),
-            predicate: Expr::all(above),
-        }
-    }
-}
-
-impl Grouping {
-    /// The expression over a group's row: keys, then aggregates.
-    fn regrouped(&self, expr: &Expr, scope: &Scope<'_>) -> Result<Expr, SqlError> {
-        if let Some(at) = self.keys.iter().position(|key| key == expr) {
-            return Ok(Expr::Column(at));
-        }
-        Ok(match expr {
-            Expr::Column(at) => Expr::Column(self.column(*at, scope)?),
-            Expr::Literal(..) | Expr::Outer { .. } => expr.clone(),
-            Expr::Call(function, arguments) => Expr::Call(
-                *function,
-                arguments
-                    .iter()
-                    .map(|argument| self.regrouped(argument, scope))
-                    .collect::<Result<_, _>>()?,
-            ),
-            Expr::Matches(input, pattern) => {
-                Expr::Matches(Box::new(self.regrouped(input, scope)?), pattern.clone())
-            }
-            Expr::In(input, constants) => {
-                Expr::In(Box::new(self.regrouped(input, scope)?), constants.clone())
-            }
-            Expr::Subquery(kind, plan) => {
-                let kind = match kind {
-                    Subquery::Any(function, left) => {
-                        Subquery::Any(*function, Box::new(self.regrouped(left, scope)?))
-                    }
-                    other => other.clone(),
-                };
-                // The subquery's own references to this query's rows become references to groups.
-                let whole = Expr::Subquery(Subquery::Exists, plan.clone());
-                let mut unknown = None;
-                whole.visit_columns(&mut |at| {
-                    unknown = self.column(at, scope).err().or(unknown.take())
-                });
-                if let Some(error) = unknown {
-                    return Err(error);
-                }
-                match whole.map_columns(&|at| self.column(at, scope).unwrap_or(at)) {
-                    Expr::Subquery(_, plan) => Expr::Subquery(kind, plan),
-                    other => other,
-                }
-            }
-        })
-    }
-
-    fn column(&self, at: usize, scope: &Scope<'_>) -> Result<usize, SqlError> {
-        if let Some(aggregate) = at.checked_sub(AGGREGATE_BASE) {
-            return Ok(self.keys.len() + aggregate);
-        }
-        if let Some(key) = self.keys.iter().position(|key| *key == Expr::Column(at)) {
-            return Ok(key);
-        }
-        let name = scope
-            .columns
-            .get(at)
-            .map_or_else(String::new, |column| match &column.table {
-                Some(table) => format!("{table}.{}", column.column.name),
-                None => column.column.name.to_string(),
-            });
-        Err(SqlError::new(
-            SqlState::GroupingError,
-            format!(
-                "column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function"
-            ),
-        ))
-    }
-}
-
-fn has_aggregate(expr: &Expr) -> bool {
-    let mut found = false;
-    expr.visit_columns(&mut |at| found |= at >= AGGREGATE_BASE);
-    found
-}
-
-/// What Postgres calls a column that has no alias.
-pub(super) fn column_name(expr: &ast::Expr) -> String {
-    named(expr).unwrap_or_else(|| "?column?".to_owned())
-}
-
-fn named(expr: &ast::Expr) -> Option<String> {
-    use ast::Expr as E;
-    Some(match expr {
-        E::Identifier(ident) => fold(&ident.value, ident.quote_style),
-        E::CompoundIdentifier(idents) => {
-            let ident = idents.last()?;
-            fold(&ident.value, ident.quote_style)
-        }
-        E::Nested(inner) | E::Collate { expr: inner, .. } => return named(inner),
-        E::CompoundFieldAccess { root, .. } => return named(root),
-        E::Function(function) => name_of(&function.name).ok()?.name,
-        E::Cast {
-            expr, data_type, ..
-        } => match named(expr) {
-            Some(name) => name,
-            None => casts::target(data_type).ok()?.1.to_owned(),
-        },
-        E::TypedString(typed) => casts::target(&typed.data_type).ok()?.1.to_owned(),
-        E::Interval(_) => "interval".to_owned(),
-        E::Value(value) if matches!(value.value, ast::Value::Boolean(_)) => "bool".to_owned(),
-        E::Case { else_result, .. } => match else_result.as_deref().and_then(named) {
-            Some(name) => name,
-            None => "case".to_owned(),
-        },
-        E::Exists { .. } => "exists".to_owned(),
-        E::Array(_) => "array".to_owned(),
-        E::Extract { .. } => "extract".to_owned(),
-        E::Ceil { .. } => "ceil".to_owned(),
-        E::Floor { .. } => "floor".to_owned(),
-        E::Position { .. } => "position".to_owned(),
-        E::Substring { .. } => "substring".to_owned(),
-        E::Trim { trim_where, .. } => match trim_where {
-            Some(ast::TrimWhereField::Leading) => "ltrim".to_owned(),
-            Some(ast::TrimWhereField::Trailing) => "rtrim".to_owned(),
-            _ => "btrim".to_owned(),
-        },
-        E::Subquery(query) => match query.body.as_ref() {
-            ast::SetExpr::Select(select) => match select.projection.first()? {
-                ast::SelectItem::UnnamedExpr(expr) => return named(expr),
-                ast::SelectItem::ExprWithAlias { alias, .. } => {
-                    fold(&alias.value, alias.quote_style)
-                }
-                _ => return None,
-            },
-            _ => return None,
-        },
-        _ => return None,
-    })
 }
 
 fn refuse_wildcard_options(options: &ast::WildcardAdditionalOptions) -> Result<(), SqlError> {

@@ -146,7 +146,7 @@ pub struct Subscribe {
     /// Rows that tell how far time has come.
     pub progress: bool,
     /// End before this time; a constant expression.
-    pub up_to: Option<ast::Expr>,
+    pub up_to: Option<Box<ast::Expr>>,
 }
 
 /// `CREATE [MATERIALIZED] VIEW [IF NOT EXISTS] name [(columns)] AS query`

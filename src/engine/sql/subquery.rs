@@ -2,8 +2,9 @@
 
 use sqlparser::ast;
 
-use super::bind::{Binder, Bound, Place, any_of};
+use super::bind::{Binder, Bound, Place};
 use super::casts;
+use super::conditions::any_of;
 use super::context::Purpose;
 use super::scope::{Names, Planned, Scope};
 use crate::engine::error::{SqlError, SqlState};

@@ -1,71 +1,27 @@
-//! WHERE, and the temporal filters in it: conditions on `mz_now()` become windows of time in which a row is there.
+//! Temporal filters: conditions on `mz_now()`, which become windows of time in which a row is there.
 //!
 //! `mz_now()` is in whole milliseconds. A point in time is compared as Materialize compares it: rounded down to its millisecond.
 
 use sqlparser::ast;
 
 use super::bind::{Binder, Bound, Place, call, now_misplaced};
-use super::operators::{chain, comparison};
+use super::operators::comparison;
 use super::parse::name_of;
 use super::scope::Scope;
-use super::select::filter;
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::expr::{Expr, Function};
-use crate::engine::plan::Plan;
 use crate::engine::value::{Type, Value};
 
 /// The bounds that temporal filters set: the row is there from the latest of the first to the earliest of the second.
 #[derive(Default)]
-struct Bounds {
-    from_ms: Vec<Expr>,
-    until_ms: Vec<Expr>,
+pub(super) struct Bounds {
+    pub(super) from_ms: Vec<Expr>,
+    pub(super) until_ms: Vec<Expr>,
 }
 
 impl Binder<'_> {
-    /// The rows that WHERE's condition keeps.
-    pub(super) fn filtered(
-        &self,
-        input: Plan,
-        condition: &ast::Expr,
-        scope: &Scope<'_>,
-    ) -> Result<Plan, SqlError> {
-        let mut bounds = Bounds::default();
-        let mut conjuncts = Vec::new();
-        let mut members = vec![condition];
-        while let Some(member) = members.pop() {
-            match member {
-                ast::Expr::Nested(inner) => members.push(inner),
-                ast::Expr::BinaryOp {
-                    op: ast::BinaryOperator::And,
-                    ..
-                } => members.extend(chain(member, &ast::BinaryOperator::And).into_iter().rev()),
-                member => {
-                    if !self.temporal(member, scope, &mut bounds)? {
-                        let conjunct = self.condition(member, scope, &Place::plain("WHERE"))?;
-                        conjuncts.extend(conjunct.conjuncts());
-                    }
-                }
-            }
-        }
-        let always = Expr::always();
-        conjuncts.retain(|conjunct| *conjunct != always);
-        let (from_ms, from_known) = tightest(bounds.from_ms, Function::Greatest);
-        let (until_ms, until_known) = tightest(bounds.until_ms, Function::Least);
-        conjuncts.extend(from_known);
-        conjuncts.extend(until_known);
-        let kept = filter(input, conjuncts);
-        Ok(match (&from_ms, &until_ms) {
-            (None, None) => kept,
-            _ => Plan::Window {
-                input: Box::new(kept),
-                from_ms,
-                until_ms,
-            },
-        })
-    }
-
     /// Takes a condition on `mz_now()` up into the bounds; false when it is none.
-    fn temporal(
+    pub(super) fn temporal(
         &self,
         condition: &ast::Expr,
         scope: &Scope<'_>,
@@ -164,7 +120,7 @@ impl Binder<'_> {
 
 /// One bound for several. GREATEST and LEAST pass over NULLs, and a row with an unknown bound is never there: so then each must be
 /// known, which are conditions of their own.
-fn tightest(mut bounds: Vec<Expr>, function: Function) -> (Option<Expr>, Vec<Expr>) {
+pub(super) fn tightest(mut bounds: Vec<Expr>, function: Function) -> (Option<Expr>, Vec<Expr>) {
     if bounds.len() < 2 {
         return (bounds.pop(), Vec::new());
     }
