@@ -2,6 +2,7 @@
 //! client comes in over a socket.
 
 mod copying;
+mod drivers;
 mod raw;
 mod sessions;
 mod subscribing;

@@ -299,7 +299,10 @@ impl Planner<'_> {
     }
 
     fn view_query(&self, view: &CreateView) -> Result<Query, SqlError> {
-        let mut query = self.query(&view.query, Purpose::Maintained, &Known::Values(&[]))?;
+        // A view outlives its session and is planned again at every start: it can stand on nothing but the catalog's relations.
+        let mut context = Context::new(&*self.catalog, now_ms(), Purpose::Maintained);
+        context.sql = self.text;
+        let mut query = sql::plan_query(&view.query, &context)?;
         if view.columns.len() > query.columns.len() {
             return Err(SqlError::new(
                 SqlState::SyntaxError,

@@ -64,7 +64,7 @@ pub(super) struct Place<'p> {
 }
 
 impl Place<'static> {
-    pub(super) fn plain(clause: &'static str) -> Self {
+    pub(super) const fn plain(clause: &'static str) -> Self {
         Place {
             clause,
             aggregates: None,

@@ -101,13 +101,27 @@ impl Binder<'_> {
             }
             ast::TableFactor::Table {
                 name,
-                args: Some(_),
+                alias,
+                args: Some(arguments),
+                with_ordinality: false,
                 ..
+            } => {
+                let planned = self.table_function(name, &arguments.args, alias.as_ref(), names)?;
+                let own_name = name_of(name)?.name;
+                item(planned, alias.as_ref(), Some((&own_name, None)))
             }
-            | ast::TableFactor::Function { name, .. } => Err(SqlError::unsupported(format_args!(
+            ast::TableFactor::UNNEST {
+                alias,
+                array_exprs,
+                with_ordinality: false,
+                ..
+            } => {
+                let planned = self.unnest(array_exprs, alias.as_ref(), names)?;
+                item(planned, alias.as_ref(), Some(("unnest", None)))
+            }
+            ast::TableFactor::Function { name, .. } => Err(SqlError::unsupported(format_args!(
                 "function {name}() in FROM"
             ))),
-            ast::TableFactor::UNNEST { .. } => Err(SqlError::unsupported("unnest() in FROM")),
             ast::TableFactor::Table { .. } => Err(SqlError::unsupported("such a clause in FROM")),
             _ => Err(SqlError::unsupported("such an item in FROM")),
         }

@@ -197,7 +197,7 @@ impl Binder<'_> {
     }
 
     /// The function of that name, applied.
-    fn apply_named(&self, name: &str, arguments: Vec<Bound>) -> Result<Bound, SqlError> {
+    pub(super) fn apply_named(&self, name: &str, arguments: Vec<Bound>) -> Result<Bound, SqlError> {
         match (name, arguments.len()) {
             ("coalesce", 1..) => self.uniform(Function::Coalesce, "COALESCE", arguments),
             ("greatest", 1..) => self.uniform(Function::Greatest, "GREATEST", arguments),
@@ -216,6 +216,7 @@ impl Binder<'_> {
                 let array = arguments.into_iter().take(1).collect();
                 self.apply_named("cardinality", array)
             }
+            ("array_lower", 2) => Ok(Bound::constant(Value::BigInt(1), BigInt)),
             ("pg_typeof", 1) => {
                 let name = arguments[0].type_name();
                 Ok(Bound::constant(Value::Text(name.into()), Text))

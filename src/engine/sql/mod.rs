@@ -23,6 +23,7 @@ mod set_operations;
 mod simplify;
 mod statement;
 mod subquery;
+mod table_functions;
 mod temporal;
 mod text;
 

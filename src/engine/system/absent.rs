@@ -43,13 +43,9 @@ pub(super) const TABLES: &[&Table] = empty! {
         confmatchtype text, conislocal bool, coninhcount int, connoinherit bool, conkey text, confkey text, conbin text,
         consrc text
     ),
-    PG_CATALOG.pg_proc = 1255 (
-        oid int, proname text, pronamespace int, proowner int, prolang int, procost double, prorows double, provariadic int,
-        protransform int, proisagg bool, proiswindow bool, prokind text, prosecdef bool, proleakproof bool, proisstrict
-        bool, proretset bool, provolatile text, proparallel text, pronargs int, pronargdefaults int, prorettype int,
-        proargtypes text, proallargtypes text, proargmodes text, proargnames text, proargdefaults text, prosrc text, probin
-        text, proconfig text, proacl text
-    ),
+    PG_CATALOG.pg_default_acl = 826 (oid int, defaclrole int, defaclnamespace int, defaclobjtype text, defaclacl text),
+    PG_CATALOG.pg_db_role_setting = 2964 (setdatabase int, setrole int, setconfig text),
+    PG_CATALOG.pg_get_keywords = 12_110 (word text, catcode text, catdesc text),
     PG_CATALOG.pg_aggregate = 2600 (aggfnoid int, aggkind text, aggnumdirectargs int, aggtransfn int),
     PG_CATALOG.pg_operator = 2617 (
         oid int, oprname text, oprnamespace int, oprowner int, oprkind text, oprleft int, oprright int, oprresult int,

@@ -76,6 +76,23 @@ fn fixed(name: &str, arguments: usize) -> Option<&'static str> {
         ("pg_is_in_recovery" | "pg_is_wal_replay_paused", 0) | ("pg_is_other_temp_schema", 1) => {
             "false"
         }
+        // Arrays are texts here, and those of names need no quotes.
+        ("string_to_array", 2) => "'{' || replace($1, $2, ',') || '}'",
+        ("parse_ident", 1) => "'{' || replace(replace($1, '\"', ''), '.', ',') || '}'",
+        ("array_remove", 2) => {
+            "CASE WHEN $1 IS NOT NULL THEN ARRAY(SELECT item FROM unnest($1) AS item WHERE item <> $2) END"
+        }
+        ("format", 2) => {
+            "left($1, strpos($1, '%') - 1) || CASE substr($1, strpos($1, '%') + 1, 1) WHEN 'I' THEN quote_ident($2) ELSE $2 END
+             || substr($1, strpos($1, '%') + 2)"
+        }
+        ("format", 3) => {
+            "left($1, strpos($1, '%') - 1) || CASE substr($1, strpos($1, '%') + 1, 1) WHEN 'I' THEN quote_ident($2) ELSE $2 END
+             || format(substr($1, strpos($1, '%') + 2), $3)"
+        }
+        // There are no locks; pools release them between their users all the same.
+        ("pg_advisory_unlock_all", 0) => "CAST(NULL AS text)",
+        ("pg_size_pretty", 1) => "CAST($1 AS text) || ' bytes'",
         ("pg_my_temp_schema", 0) => "0",
         ("pg_encoding_to_char", 1) => "'UTF8'",
         ("pg_relation_size" | "pg_total_relation_size" | "pg_table_size" | "pg_indexes_size", 1)
@@ -96,7 +113,10 @@ fn fixed(name: &str, arguments: usize) -> Option<&'static str> {
         ("to_regnamespace", 1) => {
             "(SELECT min(n.oid) FROM pg_catalog.pg_namespace AS n WHERE n.nspname = replace($1, '\"', ''))"
         }
-        ("to_regproc" | "to_regprocedure" | "to_regoper", 1) => "CAST(NULL AS bigint)",
+        ("to_regproc", 1) => {
+            "(SELECT min(p.oid) FROM pg_catalog.pg_proc AS p WHERE p.proname = replace($1, 'pg_catalog.', ''))"
+        }
+        ("to_regprocedure" | "to_regoper", 1) => "CAST(NULL AS bigint)",
         ("to_regrole", 1) => "10",
         ("regclassout", 1) => {
             "coalesce((SELECT c.relname FROM pg_catalog.pg_class AS c WHERE c.oid = $1), CAST($1 AS text))"
@@ -105,7 +125,10 @@ fn fixed(name: &str, arguments: usize) -> Option<&'static str> {
         ("regnamespaceout", 1) => {
             "coalesce((SELECT n.nspname FROM pg_catalog.pg_namespace AS n WHERE n.oid = $1), CAST($1 AS text))"
         }
-        ("regprocout" | "regprocedureout" | "regoperout", 1) => "CAST($1 AS text)",
+        ("regprocout", 1) => {
+            "coalesce((SELECT p.proname FROM pg_catalog.pg_proc AS p WHERE p.oid = $1), '-')"
+        }
+        ("regprocedureout" | "regoperout", 1) => "CAST($1 AS text)",
         ("regroleout", 1) => "'materialize'",
         _ => return None,
     })

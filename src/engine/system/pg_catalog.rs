@@ -27,6 +27,7 @@ pub(super) const TABLES: &[&Table] = &[
     &PG_LANGUAGE,
     &PG_TABLESPACE,
     &PG_STAT_ACTIVITY,
+    &PG_PROC,
 ];
 
 /// The schemas and their numbers, PostgreSQL's own where it has one.
@@ -297,10 +298,10 @@ const PG_TYPE: Table = Table {
         ("typrelid", Int(0)),
         ("typelem", Int(0)),
         ("typarray", Int(0)),
-        ("typinput", Text("")),
-        ("typoutput", Text("")),
-        ("typreceive", Text("")),
-        ("typsend", Text("")),
+        ("typinput", Int(0)),
+        ("typoutput", Int(0)),
+        ("typreceive", Int(0)),
+        ("typsend", Int(0)),
         ("typalign", Text("i")),
         ("typstorage", Text("p")),
         ("typnotnull", Bool(false)),
@@ -321,10 +322,6 @@ const PG_TYPE: Table = Table {
                 ("typbyval", Value::Bool((1..=8).contains(&entry.length))),
                 ("typcategory", text(entry.category)),
                 ("typarray", int(entry.array)),
-                ("typinput", text(format!("{}in", entry.name))),
-                ("typoutput", text(format!("{}out", entry.name))),
-                ("typreceive", text(format!("{}recv", entry.name))),
-                ("typsend", text(format!("{}send", entry.name))),
             ]
         };
         let array = |entry: &TypeEntry| {
@@ -333,10 +330,10 @@ const PG_TYPE: Table = Table {
                 ("typname", text(format!("_{}", entry.name))),
                 ("typcategory", text("A")),
                 ("typelem", int(entry.oid)),
-                ("typinput", text("array_in")),
-                ("typoutput", text("array_out")),
-                ("typreceive", text("array_recv")),
-                ("typsend", text("array_send")),
+                ("typinput", int(750)),
+                ("typoutput", int(751)),
+                ("typreceive", int(2_400)),
+                ("typsend", int(2_401)),
             ]
         };
         let arrays = TYPES.iter().filter(|entry| entry.array != 0).map(array);
@@ -594,5 +591,55 @@ const PG_STAT_ACTIVITY: Table = Table {
             ("pid", int(context.session.pid)),
             ("usename", text(&context.session.user)),
         ]]
+    },
+};
+
+/// The functions of arrays, which clients know arrays by; their numbers are PostgreSQL's.
+const ARRAY_FUNCTIONS: [(&str, i64); 4] = [
+    ("array_in", 750),
+    ("array_out", 751),
+    ("array_recv", 2_400),
+    ("array_send", 2_401),
+];
+
+/// The functions that pg_type names: by them clients tell arrays from other types.
+const PG_PROC: Table = Table {
+    schema: PG_CATALOG,
+    name: "pg_proc",
+    oid: 1255,
+    columns: &[
+        ("oid", Int(0)),
+        ("proname", Text("")),
+        ("pronamespace", Int(11)),
+        ("proowner", Int(OWNER_OID)),
+        ("prolang", Int(14)),
+        ("procost", Double(0.0)),
+        ("prorows", Double(0.0)),
+        ("provariadic", Int(0)),
+        ("protransform", Int(0)),
+        ("proisagg", Bool(false)),
+        ("proiswindow", Bool(false)),
+        ("prokind", Text("f")),
+        ("prosecdef", Bool(false)),
+        ("proleakproof", Bool(false)),
+        ("proretset", Bool(false)),
+        ("provolatile", Text("v")),
+        ("proparallel", NoText),
+        ("pronargs", Int(0)),
+        ("pronargdefaults", Int(0)),
+        ("prorettype", Int(0)),
+        ("proargtypes", Text("")),
+        ("proallargtypes", NoText),
+        ("proargmodes", NoText),
+        ("proargnames", NoText),
+        ("proargdefaults", NoText),
+        ("prosrc", Text("")),
+        ("proconfig", NoText),
+        ("proacl", NoText),
+    ],
+    rows: |_| {
+        ARRAY_FUNCTIONS
+            .map(|(name, oid)| vec![("oid", int(oid)), ("proname", text(name))])
+            .into()
     },
 };
