@@ -88,7 +88,7 @@ async fn psql_describes_what_there_is() {
     ] {
         assert_ran(&psql(&door, command).await.unwrap());
     }
-    let definition = assert_ran(&psql(&door, "\\d+ top10").await.unwrap());
+    let definition = assert_ran(&psql(&door, "\\sv top10").await.unwrap());
     assert!(definition.contains("LIMIT 10"), "{definition}");
     let refused = psql(&door, "UPDATE top10 SET count = 0").await.unwrap();
     let stderr = String::from_utf8_lossy(&refused.stderr);
