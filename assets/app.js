@@ -61,14 +61,14 @@ function onLink() {
   schedule();
 }
 
-function onRows(view, isSnapshot) {
+function onRows(view, begins) {
   const nowMs = Date.now();
-  // A snapshot carries the time at which its view last changed, a frame the time at which it was made.
-  if (isSnapshot) still = true;
+  // What begins carries the time at which its view last changed, what follows the time at which it did.
+  if (begins) still = true;
   else state.clockSkewMs = tables[view].timestamp - nowMs;
   if (view === 'counter') {
     sample(nowMs);
-    if (!isSnapshot) state.changedAtMs = nowMs;
+    if (!begins) state.changedAtMs = nowMs;
   }
   if (view === 'latest') {
     learnBots();

@@ -17,15 +17,16 @@ export class Table {
   columns = [];
   timestamp = 0;
   filled = false; // a snapshot has come
+  current = false; // one has come over this connection
   problem = null; // why the view cannot be shown
 
   // Applies one message. False if it does not fit what is held: then only a new snapshot helps.
   apply({ snapshot, columns, deleted = [], inserted = [], timestamp }) {
     if (snapshot) this.rows.clear();
-    else if (!this.filled) return false;
+    else if (!this.current) return false;
     if (columns) this.columns = columns.map((column) => column.name ?? column);
     this.timestamp = timestamp ?? this.timestamp;
-    this.filled = true;
+    this.filled = this.current = true;
     this.problem = null;
     const fits = deleted.map((row) => this.#add(row, -1)).every(Boolean);
     inserted.forEach((row) => this.#add(row, 1));
@@ -61,7 +62,7 @@ export function retryDelayMs(failures, random = Math.random()) {
 }
 
 // Keeps `tables` (name -> Table) up to date, and `link` true: { state: 'connecting' | 'open' | 'waiting', retryAtMs, reason }.
-// Calls `onLink` when the link changes, `onRows(view, isSnapshot)` when a view does, `onMessage` with every message that brings no rows.
+// Calls `onLink` when the link changes, `onRows(view, begins)` when a view does, `onMessage` with every message that brings no rows.
 export class Stream {
   link = { state: 'connecting', retryAtMs: 0, reason: '' };
   lastHeardMs = Date.now();
@@ -93,6 +94,7 @@ export class Stream {
     };
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code, reason }) => (opened ? this.#retry(closeReason(code, reason)) : this.#explain(url, socket));
+    Object.values(this.tables).forEach((table) => { table.current = false; });
     this.#set({ state: 'connecting' });
   }
 
@@ -147,9 +149,10 @@ export class Stream {
     if (this.link.state !== 'open') this.#set({ state: 'open' });
     if (table && message.error !== undefined) table.problem = String(message.error);
     if (!table || !message.inserted) return this.onMessage(message);
+    const begins = !table.current; // later snapshots only stand for longer differences
     if (!table.apply(message)) return this.#retry('a message was missing');
-    if (message.snapshot) this.#failures = 0;
-    this.onRows(message.view, Boolean(message.snapshot));
+    if (begins) this.#failures = 0;
+    this.onRows(message.view, begins);
   }
 
   #retry(reason, waitMs = 0) {

@@ -262,6 +262,14 @@ async fn what_it_shows_is_what_the_stream_held() {
         .until("document.querySelector('#feed > * .name').textContent === 'Unseen'")
         .await;
 
+    // However much arrives at once, the feed moves on by a few.
+    browser.value("(window.added = 0, new MutationObserver((changes) => changes.forEach(({ addedNodes }) => { added += addedNodes.length; }))
+        .observe(document.getElementById('feed'), { childList: true }))").await;
+    stage.send(300, EDIT);
+    browser.until(&shows(315)).await;
+    let added = browser.value("added").await.as_u64().unwrap();
+    assert!(added < 10, "{added} rows came into the feed");
+
     assert_calm(&browser).await;
 }
 
