@@ -48,7 +48,10 @@ pub struct Config {
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
     let address = engine::address(config.materialize.as_deref())?;
     let Some(text) = &config.target else {
-        return list(&address).await;
+        return tokio::select! {
+            () = shutdown => Ok(()),
+            listed = list(&address) => listed,
+        };
     };
     let target = target(text);
     let is_term = Term::stdout().is_term();

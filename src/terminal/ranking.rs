@@ -10,9 +10,12 @@ const BAR_COLUMNS_MIN: usize = 6;
 /// The widest; beyond, a bar is a wall.
 const BAR_COLUMNS_MAX: usize = 60;
 
-/// A name keeps its column while rows come and go: this share of the line, within these limits.
+/// The most that a name may take: this share of the line, within these limits.
 const NAME_SHARE: (usize, usize) = (2, 5);
 const NAME_COLUMNS: (usize, usize) = (8, 40);
+
+/// The column of names grows in steps of this, so that the bars rarely move while rows come and go.
+const NAME_STEP: usize = 8;
 
 /// What stands before the name (a wiki beside a title) is cut here.
 const LEAD_COLUMNS_MAX: usize = 12;
@@ -88,19 +91,21 @@ fn widths(body: Body<'_>, rows: &[Vec<impl AsRef<str>>], numbers: &[i64]) -> Wid
     let rank = numbers.len().to_string().len().max(2);
     // The mark stands apart from the number.
     let number = longest_number.unwrap_or(0).clamp(1, 26) + 1;
-    let leads: Vec<usize> = (0..body.live.columns.len().saturating_sub(2))
-        .map(|at| {
-            let widest = rows
-                .iter()
-                .filter_map(|row| row.get(at))
-                .map(|cell| text::width(&text::harmless(cell.as_ref())))
-                .max();
-            widest.unwrap_or(0).min(LEAD_COLUMNS_MAX).min(columns / 4)
-        })
+    let widest = |at: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(at));
+        let widths = cells.map(|cell| text::width(&text::harmless(cell.as_ref())));
+        widths.max().unwrap_or(0)
+    };
+    let names = body.live.columns.len().saturating_sub(1);
+    let leads: Vec<usize> = (1..names)
+        .map(|at| widest(at - 1).min(LEAD_COLUMNS_MAX).min(columns / 4))
         .collect();
     let fixed = rank + 1 + leads.iter().map(|lead| lead + 1).sum::<usize>() + 1 + 1 + number;
     let room = columns.saturating_sub(fixed);
     let name = (columns * NAME_SHARE.0 / NAME_SHARE.1).clamp(NAME_COLUMNS.0, NAME_COLUMNS.1);
+    let name = widest(names.saturating_sub(1))
+        .next_multiple_of(NAME_STEP)
+        .min(name);
     match room.checked_sub(name + 1) {
         Some(bar) if bar >= BAR_COLUMNS_MIN => Widths {
             rank,

@@ -5,3 +5,4 @@ mod live;
 mod pipes;
 mod pty;
 mod screens;
+mod service;

@@ -1,5 +1,6 @@
 //! A subscription that ends when its reader wants it to, and explains why it could not begin.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -11,6 +12,7 @@ use crate::core::catalog::{self, KnownView};
 use crate::core::frame::{Column, Row, State};
 use crate::core::subscription::{Event, SubscribeError, Subscription, Target};
 use crate::core::{connection, relations};
+use crate::terminal::layout::Layout;
 
 /// What `tail` follows, and for how long.
 pub(super) struct Follow<'a> {
@@ -58,9 +60,10 @@ impl<'a> Follow<'a> {
         match &event {
             Event::Opened { .. } => self.was_open = true,
             // What is not there at the start is not waited for: more likely nobody started it.
-            Event::Reconnecting { .. } if !self.was_open => {
-                connection::connect(&self.address).await?;
-            }
+            Event::Reconnecting { .. } if !self.was_open => tokio::select! {
+                () = &mut self.ended => return Ok(None),
+                connected = connection::connect(&self.address) => drop(connected?),
+            },
             Event::Failed(error) => return Err(self.explain(error.clone()).await),
             _ => {}
         }
@@ -88,9 +91,14 @@ impl<'a> Follow<'a> {
         self.subscription.state()
     }
 
-    /// The view's rows in its order.
+    /// The view's rows in its order; a query's, whose order the stream does not tell, in the one that its columns suggest.
     pub(super) fn rows(&self, columns: &[Column]) -> Vec<Row> {
-        catalog::rank(self.view(), columns, self.state())
+        let mut rows = catalog::rank(self.view(), columns, self.state());
+        let layout = Layout::of(columns);
+        if self.view().is_none() && layout == Layout::Ranking {
+            rows.sort_by_cached_key(|row| Reverse(layout.number(row)));
+        }
+        rows
     }
 
     /// An unknown view was perhaps a known one, mistyped.

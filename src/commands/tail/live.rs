@@ -3,7 +3,6 @@
 //! However fast updates come, the screen is drawn at most 20 times a second, and drawing never takes more than a tenth of the
 //! time; what a redraw shows is the state, so nothing is missed by skipping some.
 
-use std::cmp::Reverse;
 use std::io;
 use std::time::Duration;
 
@@ -15,9 +14,8 @@ use tokio::time::Instant;
 use super::Config;
 use super::follow::Follow;
 use crate::commands::output;
-use crate::core::frame::Row;
 use crate::core::subscription::Event;
-use crate::terminal::layout::{self, Layout};
+use crate::terminal::layout;
 use crate::terminal::live::Live;
 use crate::terminal::screen::Screen;
 
@@ -140,7 +138,7 @@ impl Display {
     fn redraw(&mut self, follow: &Follow<'_>) -> io::Result<bool> {
         let began = Instant::now();
         let now = self.now();
-        let rows = ordered(&self.live, follow);
+        let rows = follow.rows(&self.live.columns);
         let lines = layout::draw(&self.live, &rows, self.screen.size(), now);
         let outcome = self.screen.show(lines);
         let rest = (began.elapsed() * REDRAW_REST).max(REDRAW_MIN);
@@ -155,13 +153,4 @@ impl Display {
             outcome => outcome.map(|()| true),
         }
     }
-}
-
-/// The view's rows in its order; a query's, whose order is not known, in the one that its form suggests.
-fn ordered(live: &Live, follow: &Follow<'_>) -> Vec<Row> {
-    let mut rows = follow.rows(&live.columns);
-    if follow.view().is_none() && live.layout == Layout::Ranking {
-        rows.sort_by_cached_key(|row| Reverse(live.layout.number(row)));
-    }
-    rows
 }
