@@ -41,7 +41,7 @@ async fn run(changes: usize, users: usize) {
     let (engine, running) = start(config.clone()).unwrap();
     views::create(&engine).await;
     report("empty, all views", Duration::ZERO, dir.path());
-    let mut made_up = MadeUp::new(users);
+    let mut made_up = MadeUp::new(users, changes);
     let (mut busy, mut bytes) = (Duration::ZERO, 0);
     // Two batches are under way, as when two COPYs follow each other: one is read while the other is written.
     let mut waiting = tokio::task::JoinSet::new();

@@ -7,6 +7,8 @@ pub struct MadeUp {
     random: fastrand::Rng,
     users: usize,
     made: u64,
+    /// How many will be made: they are spread over the last day.
+    total: u64,
 }
 
 const WIKIS: [&str; 12] = [
@@ -14,21 +16,24 @@ const WIKIS: [&str; 12] = [
 ];
 
 impl MadeUp {
-    pub fn new(users: usize) -> Self {
+    pub fn new(users: usize, total: usize) -> Self {
         MadeUp {
             random: fastrand::Rng::with_seed(7),
             users,
             made: 0,
+            total: total as u64,
         }
     }
 
     pub fn documents(&mut self, count: usize) -> Vec<Bytes> {
-        let now = jiff::Timestamp::now();
-        (0..count).map(|_| self.document(now)).collect()
+        (0..count).map(|_| self.document()).collect()
     }
 
-    fn document(&mut self, now: jiff::Timestamp) -> Bytes {
+    fn document(&mut self) -> Bytes {
         self.made += 1;
+        let ago_s = 86_400 * self.total.saturating_sub(self.made) / self.total;
+        let ago = jiff::SignedDuration::from_secs(ago_s as i64);
+        let now = jiff::Timestamp::now() - ago;
         let made = self.made;
         // The first so many changes are of a new user each, the others of one of them, the busiest the most often.
         let user = if made <= self.users as u64 {

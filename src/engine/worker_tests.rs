@@ -485,3 +485,24 @@ fn progress_is_told_once_a_second() {
     }
     assert_eq!(uppers.len(), 3, "{uppers:?}");
 }
+
+#[test]
+fn many_different_questions_are_bounded_and_unused_ones_make_room() {
+    let mut engine = with_views();
+    let question = |number: i64| {
+        let literal = Expr::Literal(Value::BigInt(number), Type::BigInt);
+        let predicate = Expr::Call(Function::Equal, vec![Expr::Column(0), literal]);
+        let input = Box::new(get("counter", &[0]));
+        query(Plan::Filter { input, predicate })
+    };
+    let mut feeds: Vec<Feed> = (0..256)
+        .map(|number| engine.subscribe(question(number)))
+        .collect();
+    // The same question once more is no other one.
+    feeds.push(engine.subscribe(question(7)));
+    let error = engine.try_subscribe(question(256)).unwrap_err();
+    assert_eq!(error.state, SqlState::ConfigurationLimitExceeded);
+    feeds.truncate(200);
+    engine.pass(1);
+    engine.subscribe(question(256));
+}

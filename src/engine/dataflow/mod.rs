@@ -46,9 +46,14 @@ const PROGRESS_MS: u64 = 1_000;
 /// once.
 const HYDRATION_ROWS: usize = 8_192;
 
-/// What one query may hold of the retained changes. A question that needs more is refused: it would take the memory from
-/// the views.
+/// What a view, or all queries that are no views together, may hold of the retained changes. A question that needs more is
+/// refused: it would take the memory from the views.
 const QUERY_BYTES_MAX: usize = 256 << 20;
+
+/// Queries that are no views and are maintained at the same time. Each looks at every batch, so a thousand clients with a
+/// question of their own would slow down everyone; when there are more, those without a subscriber go first, and then new
+/// ones are refused.
+const QUERIES_MAX: usize = 256;
 
 /// The number of a maintained query; later ones may read earlier ones.
 type QueryId = u64;
@@ -170,6 +175,7 @@ impl Dataflows {
         let id = match self.find(plan) {
             Some(id) => id,
             None => {
+                self.make_room()?;
                 let id = self.install(plan.clone(), None)?;
                 if let Err(error) = self.hydrate(&[id], past) {
                     self.remove(id);
@@ -194,6 +200,41 @@ impl Dataflows {
         query.subscribers.push(subscriber);
         query.unused_since_ms = None;
         Ok(Feed { as_of_ms, ticks })
+    }
+
+    /// Makes room for one more query.
+    fn make_room(&mut self) -> Result<(), SqlError> {
+        let queries = || {
+            self.queries
+                .iter()
+                .filter(|(_, query)| query.view.is_none())
+        };
+        if queries().count() < QUERIES_MAX {
+            return Ok(());
+        }
+        let unused: Vec<QueryId> = queries()
+            .filter(|(_, query)| query.subscribers.is_empty())
+            .map(|(id, _)| *id)
+            .collect();
+        if unused.is_empty() {
+            return Err(SqlError::new(
+                SqlState::ConfigurationLimitExceeded,
+                format!("{QUERIES_MAX} different queries are being answered already"),
+            )
+            .hint("Create a view for what many clients ask; all of its subscribers share one."));
+        }
+        unused.into_iter().for_each(|id| self.remove(id));
+        Ok(())
+    }
+
+    /// What a query holds together with those it shares its bound with.
+    fn held_bytes(&self, id: QueryId) -> usize {
+        let query = &self.queries[&id];
+        if query.view.is_some() {
+            return query.hydrated_bytes;
+        }
+        let others = self.queries.values().filter(|query| query.view.is_none());
+        others.map(|query| query.hydrated_bytes).sum()
     }
 
     /// The query that maintains these rows already.
@@ -244,7 +285,7 @@ impl Dataflows {
                     .hydrate_block(&block, info.sealed && past.groups_are_stored, closed_ms)
                     .map_err(StoreError::into_sql)?;
                 query.step(&mut self.timely);
-                if query.hydrated_bytes > QUERY_BYTES_MAX {
+                if self.held_bytes(*id) > QUERY_BYTES_MAX {
                     return Err(too_large());
                 }
             }
@@ -496,7 +537,7 @@ fn too_large() -> SqlError {
     SqlError::new(
         SqlState::ProgramLimitExceeded,
         format!(
-            "the query would hold more than {} MiB of the retained changes",
+            "queries would hold more than {} MiB of the retained changes",
             QUERY_BYTES_MAX >> 20
         ),
     )

@@ -108,9 +108,9 @@ where
                             let mut gone = diff.clone();
                             gone.negate();
                             let leaves = span.until_ms + 1;
-                            queue.entry(leaves).or_default().push((data.clone(), gone));
+                            at(&mut queue, leaves).push((data.clone(), gone));
                         }
-                        queue.entry(from).or_default().push((data, diff));
+                        at(&mut queue, from).push((data, diff));
                     }
                     if let Some((earliest, _)) = queue.first_key_value()
                         && held.as_ref().is_none_or(|held| held.time() > earliest)
@@ -140,6 +140,11 @@ where
             }
         })
         .as_collection()
+}
+
+/// What happens at a time. Mostly that is one row, and a list for four would be three quarters air.
+fn at<T>(queue: &mut BTreeMap<Time, Vec<T>>, time: Time) -> &mut Vec<T> {
+    queue.entry(time).or_insert_with(|| Vec::with_capacity(1))
 }
 
 /// The groups of an aggregation and what is known of each.
