@@ -10,6 +10,8 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Parser;
+use wikitop::cli::Cli;
 use wikitop::core::address::Address;
 use wikitop::core::connection::{self, ConnectError};
 use wikitop::core::dialect::Dialect;
@@ -322,4 +324,22 @@ async fn known_views_are_listed_first() {
         drop(connection);
         server.finish().await;
     }
+}
+
+/// Nobody can run the containers here; that they would start is the least that can be known.
+#[test]
+fn the_commands_of_the_compose_file_exist() {
+    let compose = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/compose.yaml"));
+    let compose = compose.unwrap();
+    let commands = compose.lines().filter_map(|line| {
+        let words = line.trim().strip_prefix("command: [")?.strip_suffix(']')?;
+        Some(words.split(", ").map(|word| word.trim_matches('"')))
+    });
+    let mut parsed = 0;
+    for command in commands {
+        let line = std::iter::once("wikitop").chain(command);
+        Cli::try_parse_from(line).unwrap();
+        parsed += 1;
+    }
+    assert_eq!(parsed, 6, "one for each service of wikitop's own");
 }
