@@ -2,99 +2,25 @@
 //!
 //! The definitions are those of `assets/`. On a current Materialize the views are materialized and not indexed: their contents are
 //! durable, so that after a restart they answer before the whole input was read again, and a `serve` on another cluster can read
-//! them; an index would save some 50 ms for each update and hold every row in memory once more.
+//! them. An index would hold every row in memory once more to find single rows fast, and subscriptions look for none.
 //!
 //! The surprising fact is how one finds out whether a view is the one that we would make: an engine shows definitions in a normal form
 //! of its own (names qualified, casts spelled out, lines broken), which is nobody's business to imitate. So the engine is asked to
 //! show ours, too: it is made under a scratch name as a plain view, which computes nothing, shown, and dropped.
 
+mod definition;
 pub mod script;
 
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
 
 use super::connection::{Connection, describe};
-use super::dialect::{Dialect, quote_identifier, quote_literal};
+use super::dialect::{Dialect, quote_identifier};
+pub use definition::{Definition, Kind, definitions, own_definitions, to_script};
 pub use script::ScriptError;
 
-/// The views of both engines.
-const VIEWS: &str = include_str!("../../assets/views.sql");
-/// The table and the view of changes, for Materialize.
-const MATERIALIZE: &str = include_str!("../../assets/materialize.sql");
-/// The relation that takes the changes.
-const INPUT: &str = "wikirecent";
 /// The name under which our definition of a view is shown to us.
 const SCRATCH: &str = "wikitop_scratch";
-/// The lines of a recording that hold changes: `data: {json}`. A line that does not match would make the source stall, so a recording
-/// holds nothing else.
-const RECORDING_FORMAT: &str = "'^data: (?P<data>.*)'";
-
-/// What a definition makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A table.
-    Table,
-    /// A source: the engine reads it by itself.
-    Source,
-    /// A view that is computed for whoever asks.
-    View,
-    /// A view that is kept.
-    MaterializedView,
-}
-
-impl Kind {
-    /// The words that SQL has for it.
-    pub fn sql(self) -> &'static str {
-        match self {
-            Kind::Table => "TABLE",
-            Kind::Source => "SOURCE",
-            Kind::View => "VIEW",
-            Kind::MaterializedView => "MATERIALIZED VIEW",
-        }
-    }
-}
-
-/// One relation to make.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Definition {
-    /// Its name.
-    pub name: String,
-    /// What it is.
-    pub kind: Kind,
-    /// What follows the name: for a view the query after `AS`.
-    pub body: String,
-}
-
-impl Definition {
-    /// The statement that makes it, without a semicolon.
-    pub fn create(&self) -> String {
-        let name = quote_identifier(&self.name);
-        let kind = self.kind.sql();
-        match self.kind {
-            Kind::Table | Kind::Source => format!("CREATE {kind} {name} {}", self.body),
-            Kind::View | Kind::MaterializedView => {
-                format!("CREATE {kind} {name} AS\n{}", self.body)
-            }
-        }
-    }
-
-    /// The statement that removes it, without a semicolon.
-    pub fn drop(&self, dialect: Dialect) -> String {
-        format!(
-            "DROP {} {}",
-            self.shown_as(dialect),
-            quote_identifier(&self.name)
-        )
-    }
-
-    /// What `SHOW CREATE` and `DROP` call it: only a current Materialize distinguishes materialized views.
-    fn shown_as(&self, dialect: Dialect) -> &'static str {
-        match (self.kind, dialect) {
-            (Kind::MaterializedView, Dialect::Tail | Dialect::Embedded) => Kind::View.sql(),
-            (kind, _) => kind.sql(),
-        }
-    }
-}
 
 /// What a relation was found to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,98 +82,6 @@ impl SchemaError {
             SchemaError::Script(_) | SchemaError::Failed { .. } => None,
         }
     }
-}
-
-/// What is made in an engine of this dialect, in the order in which it is made.
-///
-/// # Errors
-/// [`SchemaError::NoRecording`], when the dialect needs one.
-pub fn definitions(
-    dialect: Dialect,
-    recording: Option<&str>,
-) -> Result<Vec<Definition>, SchemaError> {
-    let views = script::definitions(VIEWS)?;
-    let materialize = script::definitions(MATERIALIZE)?;
-    Ok(match dialect {
-        Dialect::Embedded => views,
-        Dialect::Subscribe => materialize.into_iter().chain(views).collect(),
-        Dialect::Tail => {
-            let source = file_source(recording.ok_or(SchemaError::NoRecording)?);
-            let others = materialize
-                .into_iter()
-                .filter(|definition| definition.kind != Kind::Table);
-            let translated = others.chain(views).map(translated_for_tail);
-            std::iter::once(source).chain(translated).collect()
-        }
-    })
-}
-
-/// The definitions of the user's own script, for an engine of this dialect.
-///
-/// # Errors
-/// A script with anything else in it than views.
-pub fn own_definitions(dialect: Dialect, script: &str) -> Result<Vec<Definition>, SchemaError> {
-    let definitions = script::views(script)?;
-    Ok(match dialect {
-        Dialect::Embedded | Dialect::Subscribe => definitions,
-        Dialect::Tail => definitions.into_iter().map(translated_for_tail).collect(),
-    })
-}
-
-/// Definitions as a script.
-pub fn to_script(definitions: &[Definition]) -> String {
-    let statement = |definition: &Definition| format!("{};\n", definition.create());
-    definitions
-        .iter()
-        .map(statement)
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
-fn file_source(recording: &str) -> Definition {
-    Definition {
-        name: INPUT.to_owned(),
-        kind: Kind::Source,
-        body: format!(
-            "FROM FILE {}\nWITH (tail = true)\nFORMAT REGEX {RECORDING_FORMAT}",
-            quote_literal(recording)
-        ),
-    }
-}
-
-/// The 0.26 line has the time as a number of milliseconds, and a file source has text.
-fn translated_for_tail(mut definition: Definition) -> Definition {
-    definition.body = windows_translated(&definition.body).replace(
-        "FROM wikirecent\n",
-        "FROM (SELECT data::jsonb AS data FROM wikirecent) AS changes\n",
-    );
-    definition
-}
-
-/// `mz_now() <= X + INTERVAL '1 hour'` in the words of 0.26, wherever it stands; other windows stay as they are, and the engine says
-/// that it does not know `mz_now`.
-fn windows_translated(query: &str) -> String {
-    const NOW: &str = "mz_now() <= ";
-    const HOUR: &str = " + INTERVAL '1 hour'";
-    let mut translated = String::new();
-    let mut rest = query;
-    while let Some((before, after)) = rest.split_once(NOW) {
-        translated.push_str(before);
-        match after.split_once(HOUR) {
-            Some((time, following)) if !time.contains('\n') => {
-                let window = format!(
-                    "mz_logical_timestamp() <= (extract(epoch FROM {time}) * 1000)::numeric + 3600000"
-                );
-                translated.push_str(&window);
-                rest = following;
-            }
-            _ => {
-                translated.push_str(NOW);
-                rest = after;
-            }
-        }
-    }
-    translated + rest
 }
 
 /// Makes the relation unless it is there.
@@ -359,7 +193,7 @@ async fn is_ours(
             let table = without_spaces(text).replace("pg_catalog.", "");
             Ok(table.contains("(datajsonb)") || table.contains("(datajsonbNOTNULL)"))
         }
-        Kind::Source => Ok(text.contains(RECORDING_FORMAT)
+        Kind::Source => Ok(text.contains(definition::RECORDING_FORMAT)
             && definition
                 .body
                 .lines()
@@ -433,47 +267,6 @@ fn failed(action: &str, error: &tokio_postgres::Error) -> SchemaError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::catalog;
-
-    fn names(dialect: Dialect) -> Vec<String> {
-        let definitions = definitions(dialect, Some("/data/recentchanges")).unwrap();
-        definitions
-            .into_iter()
-            .map(|definition| definition.name)
-            .collect()
-    }
-
-    #[test]
-    fn every_engine_gets_the_same_views() {
-        let embedded = names(Dialect::Embedded);
-        assert_eq!(embedded.first().map(String::as_str), Some("counter"));
-        for dialect in [Dialect::Subscribe, Dialect::Tail] {
-            let all = names(dialect);
-            assert_eq!(all[..2], ["wikirecent", "recentchanges"]);
-            assert_eq!(all[2..], embedded);
-        }
-        for name in embedded {
-            assert!(catalog::find(&name).is_some(), "{name} is a known view");
-        }
-    }
-
-    #[test]
-    fn nothing_that_the_old_line_lacks_is_left_in_its_views() {
-        let definitions = definitions(Dialect::Tail, Some("/it's")).unwrap();
-        let script = to_script(&definitions);
-        assert!(!script.contains("mz_now"), "{script}");
-        assert!(!script.contains("INTERVAL"), "{script}");
-        assert!(!script.contains("CREATE TABLE"), "{script}");
-        assert!(script.contains("FROM FILE '/it''s'"), "{script}");
-        assert!(script.contains("(SELECT data::jsonb AS data FROM wikirecent) AS changes"));
-        assert!(script.contains(
-            "mz_logical_timestamp() <= (extract(epoch FROM date_trunc('minute', dt)) * 1000)::numeric + 3600000"
-        ));
-        assert_eq!(
-            super::definitions(Dialect::Tail, None),
-            Err(SchemaError::NoRecording)
-        );
-    }
 
     #[test]
     fn a_shown_view_is_compared_by_its_query() {
@@ -484,15 +277,6 @@ mod tests {
         assert_eq!(
             query_of("CREATE VIEW \"v\" AS\nSELECT 1 AS a"),
             "SELECT1ASa"
-        );
-    }
-
-    #[test]
-    fn a_script_is_printed_as_it_can_be_read() {
-        let definitions = definitions(Dialect::Subscribe, None).unwrap();
-        assert_eq!(
-            script::definitions(&to_script(&definitions)),
-            Ok(definitions)
         );
     }
 }
