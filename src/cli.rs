@@ -14,6 +14,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{ingest, init_views, serve, tail};
 use crate::terminal::log::LogFormat;
+use crate::web::Limits;
 
 /// Wikimedia's stream of recent changes on every wiki.
 const SOURCE_DEFAULT: &str = "https://stream.wikimedia.org/v2/stream/recentchange";
@@ -258,6 +259,12 @@ pub struct ServeArgs {
         value_delimiter = ','
     )]
     allow_origin: Vec<String>,
+    /// How many clients the page pushes to at once; the next one is told to come later
+    #[arg(long, env = "WIKITOP_CLIENTS_MAX", value_name = "N", default_value_t = Limits::default().clients_max)]
+    clients_max: usize,
+    /// The same from one address; raise it behind a proxy, from whose address everyone comes
+    #[arg(long, env = "WIKITOP_CLIENTS_PER_ADDRESS_MAX", value_name = "N", default_value_t = Limits::default().clients_per_address_max)]
+    clients_per_address_max: usize,
 }
 
 impl From<ServeArgs> for serve::Config {
@@ -282,6 +289,11 @@ impl From<ServeArgs> for serve::Config {
             feed: ingests.then(|| args.feed.into()),
             ready_json: args.ready_json,
             allow_origins: args.allow_origin,
+            limits: Limits {
+                clients_max: args.clients_max,
+                clients_per_address_max: args.clients_per_address_max,
+                ..Limits::default()
+            },
         }
     }
 }

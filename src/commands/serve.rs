@@ -41,6 +41,8 @@ pub struct Config {
     pub ready_json: bool,
     /// Origins beside the page's own whose pages may connect.
     pub allow_origins: Vec<String>,
+    /// How many clients the page pushes to.
+    pub limits: web::Limits,
 }
 
 /// The engine that keeps the views.
@@ -143,7 +145,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
         address,
         status,
         allow_origin,
-        limits: web::Limits::default(),
+        limits: config.limits,
     };
     let stop = ends.stop.clone().cancelled_owned();
     ends.tasks

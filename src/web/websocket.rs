@@ -2,7 +2,7 @@
 //!
 //! The codec is the one that warp uses, tungstenite, without warp's own wrapper around it: `warp::ws` has no say over the
 //! read buffer, whose 128 KiB are allocated and zeroed for each client, and copies each message. 10,000 clients would take
-//! 1.3 GB so, and take some 60 MB this way.
+//! 1.3 GB so; this way they take 85 MB.
 
 use std::pin::pin;
 
@@ -249,7 +249,10 @@ fn close_for(error: &Error) -> Option<(CloseCode, Utf8Bytes)> {
 
 /// A close frame has room for 123 bytes.
 fn close_reason(reason: &str) -> Utf8Bytes {
-    let end = reason.floor_char_boundary(123);
+    let mut end = reason.len().min(123);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
     Utf8Bytes::from(&reason[..end])
 }
 
