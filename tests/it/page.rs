@@ -586,6 +586,46 @@ async fn what_it_knows_of_wikis_is_right() {
     );
 }
 
+#[tokio::test]
+async fn what_it_says_of_itself_is_true() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let data_dir = tempfile::tempdir().unwrap();
+    let serve = Serve::start(data_dir.path(), &["--no-ingest"]).await;
+    let page = format!("http://{}/", serve.http);
+    browser.client.goto(&page).await.unwrap();
+    let table = json!([
+        [{}, "live", "Live"],
+        [{"edits": null}, "wait", "Connecting"],
+        [{"edits": 0}, "wait", "Waiting for the first edit"],
+        [{"edits": 0, "ingest": {"state": "off"}}, "wait", "is “wikitop ingest” running?"],
+        [{"link": {"state": "connecting"}, "edits": null}, "wait", "Connecting"],
+        [{"link": {"state": "connecting"}}, "trouble", "Reconnecting"],
+        [{"link": {"state": "waiting", "reason": "it cannot be reached", "retryAtMs": 4_200}}, "trouble", "it cannot be reached. Next attempt in 4 s."],
+        [{"engineLost": true}, "trouble", "lost its engine"],
+        [{"problem": "unknown catalog item"}, "trouble", "wikitop init-views"],
+        [{"ingest": {"state": "retrying", "detail": "no route", "retry_at_ms": 61_000}}, "trouble", "no route. Next attempt in 60 s."],
+        [{"ingest": {"state": "retrying", "detail": "no route", "retry_at_ms": 900}}, "trouble", "It is being tried again."],
+        [{"ingest": {"state": "ended"}, "silentMs": 1_000_000}, "done", "Recording ended"],
+        [{"silentMs": 31_000}, "trouble", "No change has come for 31 s."],
+        [{"silentMs": 600_000, "ingest": {"state": "live"}}, "trouble", "No change has come for 10 minutes."],
+        [{"lagMs": 180_000}, "wait", "What arrives now happened 3 minutes ago."],
+        [{"lagMs": null}, "live", "Live"],
+    ]);
+    let wrong = format!(
+        "const done = arguments[0], well = {{ link: {{ state: 'open' }}, engineLost: false, problem: null, ingest: {{ state: 'live' }}, edits: 7,
+            silentMs: 400, lagMs: 900, nowMs: 1000 }};
+         import('/condition.js').then(({{ condition }}) => done({table}.filter(([given, tone, words]) => {{
+            const said = condition({{ ...well, ...given }}); return said.tone !== tone || !`${{said.word}} ${{said.detail}}`.includes(words); }})),
+            (error) => done(String(error)));"
+    );
+    assert_eq!(
+        browser.client.execute_async(&wrong, vec![]).await.unwrap(),
+        json!([])
+    );
+}
+
 #[test]
 fn the_page_is_small() {
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
