@@ -232,9 +232,12 @@ impl Pipeline {
             true => tracing::debug!(retry_in_ms, "{reason}"),
             false => tracing::warn!(retry_in_ms, hint, "{reason}"),
         }
-        self.reporter.state(State::Retrying {
-            reason,
-            retry_in: wait,
+        self.reporter.state(match is_routine {
+            true => State::Connecting,
+            false => State::Retrying {
+                reason,
+                retry_in: wait,
+            },
         });
         let stop = self.stop.clone();
         stop.run_until_cancelled(tokio::time::sleep(wait)).await;

@@ -14,7 +14,7 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
-use super::screen;
+use super::{progress, screen};
 
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -42,6 +42,7 @@ fn stderr() -> io::Stderr {
     let stderr = io::stderr();
     if stderr.is_terminal() {
         screen::make_way();
+        progress::make_way();
     }
     stderr
 }

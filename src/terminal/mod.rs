@@ -13,6 +13,7 @@ pub mod lines;
 pub mod live;
 pub mod log;
 pub mod pace;
+pub mod progress;
 mod ranking;
 pub mod screen;
 pub mod table;

@@ -3,14 +3,12 @@
 use std::time::{Duration, Instant};
 
 use console::Term;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 
 use crate::ingest::Status;
 use crate::ingest::status::State;
+use crate::terminal::progress::{DRAW_INTERVAL, Progress};
 
-/// How often the moving line is drawn.
-const DRAW_INTERVAL: Duration = Duration::from_millis(250);
 /// How often a log line says how it goes.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Rates are taken over so many drawings: two seconds, so that a number can be read.
@@ -25,29 +23,14 @@ pub(super) async fn show(status: watch::Receiver<Status>) {
 }
 
 async fn draw(status: watch::Receiver<Status>) {
-    let bar = Bar(ProgressBar::with_draw_target(
-        None,
-        ProgressDrawTarget::stderr(),
-    ));
-    let style = ProgressStyle::with_template("{spinner} {wide_msg}");
-    bar.0.set_style(style.expect("the template is sound"));
+    let progress = Progress::show();
     let mut rate = Rate::default();
     let mut drawings = tokio::time::interval(DRAW_INTERVAL);
     loop {
         drawings.tick().await;
         let status = status.borrow().clone();
         let per_second = rate.update(Instant::now(), status.counters.received);
-        bar.0.set_message(line(&status, per_second));
-        bar.0.tick();
-    }
-}
-
-/// A bar that leaves the terminal as it found it, however its task ends.
-struct Bar(ProgressBar);
-
-impl Drop for Bar {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
+        progress.say(line(&status, per_second));
     }
 }
 

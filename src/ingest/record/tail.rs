@@ -5,16 +5,16 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 
 use crate::change::Change;
-use crate::ingest::resume::{Position, REWIND_MS};
+use crate::ingest::resume::Position;
 use crate::ingest::seen::{self, Key};
 
-/// How much of a file's end is read: some 5,000 changes, two minutes. A resumption goes back [`REWIND_MS`], at most 600 changes.
-const TAIL_BYTES: u64 = 8 << 20;
+/// How much of a file's end is read: some 12,000 changes, two minutes at peak times.
+const TAIL_BYTES: u64 = 16 << 20;
 
-/// How far back identities are kept: what a rewind brings again, with room for times that run backwards.
-const IDENTITIES_MS: i64 = 10 * REWIND_MS;
+/// How far back identities are kept: what a rewind brings again, and twice the time within which repeats are told by identity alone.
+const IDENTITIES_MS: i64 = 120_000;
 
-/// How many identities are kept, whatever their time; 90 changes a second over [`IDENTITIES_MS`] are 5,400.
+/// How many identities are kept, whatever their time; 90 changes a second over [`IDENTITIES_MS`] are 10,800.
 const IDENTITIES_MAX: usize = 20_000;
 
 /// The end of a recording.
