@@ -6,6 +6,7 @@ mod drivers;
 mod raw;
 mod sessions;
 mod subscribing;
+mod tools;
 mod transcripts;
 mod untrusted;
 

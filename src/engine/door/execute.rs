@@ -132,8 +132,11 @@ impl Session {
     /// A query's rows as of now, in its order.
     async fn rows(&mut self, query: Arc<Query>) -> Result<Vec<Row>, Stop> {
         if query.plan.reads().is_empty() {
-            let rows = fold::constant(&query.plan, planned::now_ms())?;
-            return Ok(query.present(rows.into_iter().map(|row| (row, 1)))?);
+            let folded = move || {
+                let rows = fold::constant(&query.plan, planned::now_ms())?;
+                query.present(rows.into_iter().map(|row| (row, 1)))
+            };
+            return apart(&mut self.wire, folded).await;
         }
         let engine = self.engine.clone();
         let answer = async {
@@ -150,8 +153,11 @@ impl Session {
             tick = answer => tick?,
             interrupt = self.wire.interrupted() => return Err(interrupt.into()),
         };
-        let rows = tick.updates.iter();
-        Ok(query.present(rows.map(|(row, _, diff)| (row.clone(), *diff)))?)
+        let present = move || {
+            let rows = tick.updates.iter();
+            query.present(rows.map(|(row, _, diff)| (row.clone(), *diff)))
+        };
+        apart(&mut self.wire, present).await
     }
 
     async fn copy_out(&mut self, source: &Planned, options: &CopyOptions) -> Result<(), Stop> {
@@ -618,6 +624,21 @@ fn own_name(name: &Name) -> Result<String, SqlError> {
             SqlState::InvalidSchemaName,
             format!("schema \"{schema}\" does not exist"),
         )),
+    }
+}
+
+/// Does work that may take a while, such as sorting a large result, on a thread of its own: the threads that serve sessions never
+/// wait for it. Work whose client has left is not waited for either; what it may hold is bounded where it is done.
+async fn apart<T: Send + 'static>(
+    wire: &mut Wire,
+    work: impl FnOnce() -> Result<T, SqlError> + Send + 'static,
+) -> Result<T, Stop> {
+    tokio::select! {
+        done = tokio::task::spawn_blocking(work) => {
+            let failed = |_| SqlError::new(SqlState::InternalError, "the statement's work panicked");
+            Ok(done.map_err(failed)??)
+        }
+        interrupt = wire.interrupted() => Err(interrupt.into()),
     }
 }
 
