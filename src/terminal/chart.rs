@@ -96,18 +96,12 @@ pub(super) fn sparkline(numbers: &[u64]) -> String {
 
 /// The times of the first and the last column, under them.
 fn axis(newest: Timestamp, shown: usize, columns: usize) -> Line {
-    let oldest = newest - jiff::SignedDuration::from_mins(shown as i64 - 1);
-    let label = |at: Timestamp| at.to_string().get(11..16).unwrap_or_default().to_string();
+    let span = jiff::SignedDuration::from_mins(shown as i64 - 1);
+    let oldest = newest.checked_sub(span).unwrap_or(newest);
+    let label = |at: Timestamp| at.to_string().get(11..16).unwrap_or_default().to_owned();
     let (first, last) = (label(oldest), label(newest));
-    let between = shown.saturating_sub(first.len() + last.len());
-    Line::new()
-        .text(Ink::Quiet, &first, columns)
-        .text(Ink::Quiet, &" ".repeat(between), columns)
-        .text(
-            Ink::Quiet,
-            &last,
-            columns - shown.saturating_sub(last.len()).min(columns),
-        )
+    let between = shown.saturating_sub(last.len());
+    Line::new().text(Ink::Quiet, &format!("{first:<between$}{last}"), columns)
 }
 
 /// The minute that is running, the last whole one, and the highest.

@@ -17,6 +17,9 @@ const ROWS_FOR_A_BLANK_LINE: usize = 8;
 /// However little room there is, so much of the title stays.
 const TITLE_COLUMNS_MIN: usize = 8;
 
+/// The columns of minutes and what happened in them.
+const MINUTES_COLUMNS: [&str; 3] = ["minute", "edits", "by_bots"];
+
 /// The form that suits a view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
@@ -58,9 +61,10 @@ impl Layout {
         match columns {
             [only] if is_integer(only) => Layout::Counter,
             [minute, edits, by_bots]
-                if minute.name == "minute"
-                    && edits.name == "edits"
-                    && by_bots.name == "by_bots" =>
+                if [minute, edits, by_bots].map(|column| column.name.as_str())
+                    == MINUTES_COLUMNS
+                    && is_integer(edits)
+                    && is_integer(by_bots) =>
             {
                 Layout::Minutes
             }
@@ -157,7 +161,11 @@ pub fn draw(live: &Live, rows: &[Row], size: Size, now: Duration) -> Vec<Line> {
         lines.extend(draw_body(body));
     }
     lines.truncate(size.rows.max(1));
+    // In a terminal of a few columns no form fits.
     lines
+        .into_iter()
+        .map(|line| line.clipped(size.columns))
+        .collect()
 }
 
 fn draw_body(body: Body<'_>) -> Vec<Line> {
@@ -186,7 +194,7 @@ fn title(live: &Live, columns: usize, now: Duration) -> Line {
         let line = Line::new().text(
             Ink::Strong,
             &live.title,
-            (columns / 3).max(TITLE_COLUMNS_MIN),
+            (columns / 3).max(TITLE_COLUMNS_MIN).min(columns),
         );
         let room = columns.saturating_sub(line.width());
         return line.text(Ink::Warning, &words, room);
@@ -233,4 +241,85 @@ fn clock(live: &Live) -> String {
     let seconds = timestamp_ms / 1_000 % 86_400;
     let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
     format!("{hours:02}:{minutes:02}:{:02} UTC", seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::frame::Frame;
+
+    fn columns(types: &[&str]) -> Vec<Column> {
+        let named = [
+            "minute", "edits", "by_bots", "dt", "wiki", "title", "user", "type",
+        ];
+        let column = |(at, ty): (usize, &&str)| Column {
+            name: named[at % named.len()].into(),
+            ty: (*ty).into(),
+        };
+        types.iter().enumerate().map(column).collect()
+    }
+
+    #[test]
+    fn the_form_follows_from_the_columns() {
+        let table: [(&[&str], Layout); 5] = [
+            (&["bigint"], Layout::Counter),
+            (&["text"], Layout::Table),
+            (
+                &["timestamp with time zone", "bigint", "bigint"],
+                Layout::Minutes,
+            ),
+            (&["text", "text", "bigint"], Layout::Ranking),
+            (&["boolean", "bigint"], Layout::Table),
+        ];
+        for (types, layout) in table {
+            assert_eq!(Layout::of(&columns(types)), layout, "{types:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever an engine sends, and however small the terminal: nothing panics, nothing is too wide or too high.
+        #[test]
+        fn any_rows_fit_any_terminal(
+            types in prop::collection::vec(prop::sample::select(vec!["text", "bigint", "boolean", "timestamp with time zone"]), 1..9),
+            cells in prop::collection::vec(prop::option::of("(-?[0-9]{1,22}|-009999-01-01 00:00:00\\+00|2026-11-22 1[0-9]:00:00\\+00|\\PC{0,30})"), 0..60),
+            width in 1usize..90,
+            height in 1usize..30,
+        ) {
+            let columns: Arc<[Column]> = columns(&types).into();
+            let rows: Vec<Row> = cells
+                .chunks_exact(columns.len())
+                .map(|cells| {
+                    let mut line = Vec::new();
+                    for (at, cell) in cells.iter().enumerate() {
+                        line.extend((at > 0).then_some(b'\t'));
+                        crate::copy_text::encode_column(&mut line, cell.as_deref());
+                    }
+                    Row::from_copy_text(Bytes::from(line)).unwrap()
+                })
+                .collect();
+            let now = Duration::from_secs(5);
+            let mut live = Live::new("a view", "what it means");
+            live.opened(columns);
+            let frame = |deleted: &[Row], inserted: &[Row]| Frame {
+                timestamp_ms: 1,
+                deleted: deleted.to_vec(),
+                inserted: inserted.to_vec(),
+            };
+            live.frame(&frame(&[], &[]), Duration::ZERO);
+            live.frame(&frame(&rows[..rows.len() / 2], &rows), now);
+            let size = Size { columns: width, rows: height };
+            let lines = draw(&live, &rows, size, now);
+            prop_assert!(lines.len() <= height);
+            for line in &lines {
+                prop_assert!(line.width() <= width, "{:?}", line.plain());
+            }
+            live.lost("no reason".into(), Duration::from_secs(3), now);
+            prop_assert!(draw(&live, &rows, size, now).iter().all(|line| line.width() <= width));
+        }
+    }
 }

@@ -94,6 +94,19 @@ impl Line {
         self
     }
 
+    /// The line without what is beyond `columns`.
+    #[must_use]
+    pub fn clipped(mut self, columns: usize) -> Self {
+        if self.width > columns {
+            self.cells.retain(|cell| cell.column < columns);
+            if let Some(last) = self.cells.last_mut() {
+                last.text = text::fit(&last.text, columns - last.column, Align::Left);
+            }
+            self.width = columns;
+        }
+        self
+    }
+
     /// The columns that the line takes.
     pub fn width(&self) -> usize {
         self.width
@@ -142,5 +155,7 @@ mod tests {
             "plain \x1b[32m漢字 \x1b[0m\x1b[12G\x1b[1m 42\x1b[0m"
         );
         assert_eq!(line.to_ansi(false), "plain 漢字 \x1b[12G 42");
+        assert_eq!(line.clone().clipped(14), line);
+        assert_eq!(line.clipped(9).plain(), "plain 漢…");
     }
 }
