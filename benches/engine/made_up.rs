@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 /// A source of changes. Identities never repeat.
-pub struct MadeUp {
+pub(crate) struct MadeUp {
     random: fastrand::Rng,
     users: usize,
     made: u64,
@@ -16,7 +16,7 @@ const WIKIS: [&str; 12] = [
 ];
 
 impl MadeUp {
-    pub fn new(users: usize, total: usize) -> Self {
+    pub(crate) fn new(users: usize, total: usize) -> Self {
         MadeUp {
             random: fastrand::Rng::with_seed(7),
             users,
@@ -25,7 +25,7 @@ impl MadeUp {
         }
     }
 
-    pub fn documents(&mut self, count: usize) -> Vec<Bytes> {
+    pub(crate) fn documents(&mut self, count: usize) -> Vec<Bytes> {
         (0..count).map(|_| self.document()).collect()
     }
 

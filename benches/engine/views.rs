@@ -6,7 +6,7 @@ use wikitop::engine::handle::Engine;
 use wikitop::engine::sql::{Context, Purpose, Statement, parse, plan_query};
 
 /// Creates all views, in their order.
-pub async fn create(engine: &Engine) {
+pub(crate) async fn create(engine: &Engine) {
     for statement in parse(include_str!("../../assets/views.sql")).unwrap() {
         let Statement::CreateView(view) = statement else {
             panic!("views.sql creates views only");
