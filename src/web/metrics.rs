@@ -207,20 +207,34 @@ struct StatusCollector(watch::Receiver<Status>);
 impl Collector for StatusCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         let status = self.0.borrow().clone();
-        let mut events = encoder.encode_descriptor(
-            "events",
-            "Events read from the stream, by what became of them",
+        let ingest = &status.ingest;
+        for (name, help, label, counts) in [
+            (
+                "events",
+                "Events read from the stream, by what became of them",
+                "outcome",
+                &ingest.events,
+            ),
+            (
+                "ingest_reconnects",
+                "Ends of connections to the stream, by cause",
+                "cause",
+                &ingest.reconnects,
+            ),
+        ] {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (value, count) in counts {
+                let labels = [(label, *value)];
+                ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        ConstCounter::new(ingest.gaps).encode(encoder.encode_descriptor(
+            "ingest_gaps",
+            "Events that the stream did not hold, by the numbers it gives them",
             None,
             MetricType::Counter,
-        )?;
-        for (outcome, count) in &status.ingest.events {
-            let labels = [("outcome", *outcome)];
-            ConstCounter::new(*count).encode(events.encode_family(&labels)?)?;
-        }
-        let lag = status
-            .ingest
-            .lag_ms
-            .map_or(f64::NAN, |ms| ms as f64 / 1000.0);
+        )?)?;
+        let lag = ingest.lag_ms.map_or(f64::NAN, |ms| ms as f64 / 1000.0);
         let gauge = ConstGauge::new(lag);
         gauge.encode(encoder.encode_descriptor(
             "ingest_lag_seconds",
@@ -228,7 +242,7 @@ impl Collector for StatusCollector {
             None,
             MetricType::Gauge,
         )?)?;
-        let live = ConstGauge::new(i64::from(status.ingest.state == IngestState::Live));
+        let live = ConstGauge::new(i64::from(ingest.state == IngestState::Live));
         live.encode(encoder.encode_descriptor(
             "ingest_live",
             "Whether events arrive from the stream",
@@ -248,12 +262,15 @@ mod tests {
     fn every_series_is_there_from_the_start() {
         let mut status = Status::default();
         status.ingest.events = BTreeMap::from([("inserted", 0)]);
+        status.ingest.reconnects = BTreeMap::from([("closed", 0)]);
         let (_sender, receiver) = watch::channel(status);
         let page = render(&Metrics::default().registry(receiver)).unwrap();
         for series in [
             "wikitop_frames_total 0",
             "wikitop_messages_total{transport=\"websocket\"} 0",
             "wikitop_events_total{outcome=\"inserted\"} 0",
+            "wikitop_ingest_reconnects_total{cause=\"closed\"} 0",
+            "wikitop_ingest_gaps_total 0",
             "wikitop_ingest_lag_seconds NaN",
             "wikitop_clients{transport=\"long_poll\"} 0",
         ] {

@@ -32,6 +32,12 @@ pub struct Ingest {
     /// Events read so far, by what became of them (`inserted`, `repeated`, `canary`, ...). Only the metrics tell them.
     #[serde(skip)]
     pub events: BTreeMap<&'static str, u64>,
+    /// Ends of connections to the stream, by cause. Only the metrics tell them.
+    #[serde(skip)]
+    pub reconnects: BTreeMap<&'static str, u64>,
+    /// Events that the stream itself did not hold, by the numbers it gives them. Only the metrics tell them.
+    #[serde(skip)]
+    pub gaps: u64,
 }
 
 /// Where the connection to the stream stands.
@@ -58,6 +64,8 @@ impl Status {
             ingest: Ingest {
                 lag_ms: None,
                 events: BTreeMap::new(),
+                reconnects: BTreeMap::new(),
+                gaps: 0,
                 ..status.ingest.clone()
             },
             ..status.clone()
@@ -80,6 +88,8 @@ mod tests {
                 retry_at_ms: Some(1_790_000_000_123),
                 lag_ms: Some(120),
                 events: BTreeMap::from([("inserted", 3)]),
+                reconnects: BTreeMap::from([("closed", 1)]),
+                gaps: 2,
             },
             version: "0.1.0".into(),
         };

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use crate::ingest::Status as Ingesting;
-use crate::ingest::status::State;
+use crate::ingest::status::{Cause, Counters, State};
 use crate::web::status::{Ingest, IngestState, Status};
 
 /// The page's status while nobody here ingests.
 pub(super) fn idle(engine: &str) -> Status {
     Status {
         engine: engine.to_owned(),
-        ingest: Ingest::default(),
+        ingest: counted(&Counters::default()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
@@ -36,7 +36,7 @@ pub(super) fn ingesting(engine: &str, ingest: &Ingesting, now: SystemTime) -> St
             lag_ms: ingest
                 .lag_ms
                 .map(|lag_ms| u64::try_from(lag_ms).unwrap_or(0)),
-            events: events(ingest),
+            ..counted(&ingest.counters)
         },
         ..idle(engine)
     }
@@ -47,15 +47,14 @@ fn epoch_ms(time: SystemTime) -> Option<u64> {
     u64::try_from(since.as_millis()).ok()
 }
 
-/// Events by what became of them, for the metrics.
-fn events(ingest: &Ingesting) -> BTreeMap<&'static str, u64> {
-    let counters = &ingest.counters;
-    BTreeMap::from([
-        ("kept", counters.kept),
-        ("canary", counters.canaries),
-        ("repeat", counters.repeats),
-        ("malformed", counters.malformed),
-        ("oversize", counters.oversize),
-        ("refused", counters.refused),
-    ])
+/// What the metrics tell: every outcome and every cause, also those that have not come about.
+fn counted(counters: &Counters) -> Ingest {
+    let kept = ("kept", counters.kept);
+    let reconnects = Cause::ALL.map(|cause| (cause.name(), counters.reconnects.of(cause)));
+    Ingest {
+        events: counters.skipped().into_iter().chain([kept]).collect(),
+        reconnects: BTreeMap::from(reconnects),
+        gaps: counters.gaps,
+        ..Ingest::default()
+    }
 }
