@@ -120,15 +120,6 @@ impl Browser {
         }
     }
 
-    /// Waits as `until` does, for an expression that awaits.
-    pub(super) async fn until_async(&self, expression: &str) {
-        let script = format!(
-            "const done = arguments[0]; const wait = async () => {{
-                if (await (async () => {expression})().catch(() => false)) return done(true); setTimeout(wait, 20); }}; wait();"
-        );
-        self.client.execute_async(&script, vec![]).await.unwrap();
-    }
-
     /// What the console holds since it was last asked: errors of scripts, of the content policy, of loading.
     pub(super) async fn console(&self) -> Vec<String> {
         let entries = self.command("se/log", json!({"type": "browser"})).await;
