@@ -15,6 +15,7 @@ use rust_decimal::prelude::ToPrimitive;
 
 use super::error::{SqlError, SqlState};
 
+mod interval;
 pub mod time;
 
 /// The type of a column or an expression.

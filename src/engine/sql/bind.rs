@@ -8,7 +8,7 @@ use sqlparser::ast;
 
 use super::casts;
 use super::context::{Context, Parameters, Purpose};
-use super::parse::fold;
+use super::cursor::fold;
 use super::scope::{Found, Scope};
 use super::text;
 use crate::engine::error::{SqlError, SqlState};

@@ -3,7 +3,7 @@
 use sqlparser::ast;
 
 use super::casts;
-use super::parse::{fold, name_of};
+use super::cursor::{fold, name_of};
 
 /// What Postgres calls a column that has no alias.
 pub(super) fn column_name(expr: &ast::Expr) -> String {

@@ -6,7 +6,7 @@ use sqlparser::ast;
 
 use super::bind::{Binder, Place, call};
 use super::context::{Rows, closest};
-use super::parse::{fold, name_of};
+use super::cursor::{fold, name_of};
 use super::query::{one_row, rename};
 use super::scope::{Names, Planned, Scope, ScopeColumn};
 use super::statement::Name;

@@ -6,8 +6,8 @@ use super::aggregates::aggregate_named;
 use super::bind::{Binder, Bound, Place, call, called};
 use super::casts;
 use super::context::{Purpose, closest};
-use super::parse;
 use super::scope::{Names, Scope};
+use super::{cursor, parse};
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::expr::{Expr, Field, Function};
 use crate::engine::value::{Type, Value};
@@ -131,7 +131,7 @@ impl Binder<'_> {
         scope: &Scope<'_>,
         place: &Place<'_>,
     ) -> Result<Bound, SqlError> {
-        let name = parse::name_of(&function.name)?.name;
+        let name = cursor::name_of(&function.name)?.name;
         if function.over.is_some() {
             return Err(SqlError::unsupported("a window function"));
         }

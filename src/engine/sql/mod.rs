@@ -9,6 +9,7 @@ mod casts;
 mod column_names;
 mod conditions;
 mod context;
+mod cursor;
 mod filter;
 mod from;
 mod functions;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlparser::ast;
 
 use super::bind::{Binder, Bound, Place};
-use super::parse::fold;
+use super::cursor::fold;
 use super::scope::{Names, Planned, Scope, ScopeColumn};
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::expr::{Expr, Function};

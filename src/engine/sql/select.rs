@@ -7,9 +7,9 @@ use sqlparser::ast;
 
 use super::bind::{Binder, Place};
 use super::column_names::column_name;
+use super::cursor::{fold, name_of};
 use super::filter::filter;
 use super::grouping::{Grouping, has_aggregate};
-use super::parse::{fold, name_of};
 use super::query::{Ordered, order_key, position};
 use super::scope::{Names, Scope, missing_table};
 use crate::engine::error::{SqlError, SqlState};

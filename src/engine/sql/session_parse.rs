@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sqlparser::tokenizer::Token;
 
-use super::parse::{Cursor, discard};
+use super::cursor::Cursor;
+use super::parse::discard;
 use super::statement::{FetchCount, Show, ShowKind, Statement};
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::value;

@@ -5,8 +5,8 @@
 use sqlparser::ast;
 
 use super::bind::{Binder, Bound, Place, call, now_misplaced};
+use super::cursor::name_of;
 use super::operators::comparison;
-use super::parse::name_of;
 use super::scope::Scope;
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::expr::{Expr, Function};
