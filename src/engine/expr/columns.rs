@@ -83,7 +83,7 @@ impl Expr {
         }
     }
 
-    /// Whether only [`super::fold`] can evaluate it: it has a subquery in it, or reads a row of a query around its own.
+    /// Whether only [`crate::engine::fold`] can evaluate it: it has a subquery in it, or reads a row of a query around its own.
     pub fn has_subquery(&self) -> bool {
         match self {
             Expr::Column(_) | Expr::Literal(..) => false,

@@ -298,7 +298,9 @@ fn what_cannot_be_planned_says_why() {
 #[test]
 fn parameters_take_the_types_of_their_places() {
     use Type::{BigInt, Bool, Double, Interval, Numeric, Text, TimestampTz};
-    let table: [(&str, &[Option<Type>], &[Type]); 9] = [
+    /// A query, the types that the client has declared, and those that it is told.
+    type Case = (&'static str, &'static [Option<Type>], &'static [Type]);
+    let table: [Case; 9] = [
         ("SELECT * FROM top10 WHERE \"user\" = $1", &[], &[Text]),
         (
             "SELECT * FROM top10 WHERE count > $1 LIMIT $2",
