@@ -6,7 +6,7 @@
 use sqlparser::ast;
 
 use super::bind::{Binder, Bound, Place, call};
-use super::parse::{fold, name_of};
+use super::cursor::{fold, name_of};
 use super::query::one_row;
 use super::scope::{Names, Planned, Scope};
 use crate::engine::error::{SqlError, SqlState};
