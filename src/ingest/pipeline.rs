@@ -59,7 +59,7 @@ fn open(source: &Source) -> Result<Feed, IngestError> {
     match source {
         Source::Live(config) => Ok(Feed::Live(Box::new(Live::new(config)?))),
         Source::Recording(config) => match Recording::open(config) {
-            Ok(recording) => Ok(Feed::Recording(recording)),
+            Ok(recording) => Ok(Feed::Recording(Box::new(recording))),
             Err(reason) => Err(IngestError::Recording {
                 path: match &config.input {
                     Input::File(path) => path.clone(),
@@ -103,6 +103,10 @@ enum Pause {
 }
 
 /// What the pump waits for.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, and only on the stack"
+)]
 enum Event {
     Stop,
     Sent((Sink, Batch, Result<Sent, SinkError>)),

@@ -95,38 +95,36 @@ impl Recording {
 
     /// What comes next. Nothing is lost when the future is dropped.
     pub(super) async fn next(&mut self) -> Arrival {
-        loop {
-            if let Some(arrival) = self.due().await {
-                return arrival;
-            }
-            if let Some(end) = &self.ended {
-                return match end {
-                    Ok(()) => Arrival::End,
-                    Err(error) => Arrival::Lost(Loss::Unreadable(error.to_string())),
-                };
-            }
-            let mut items = Vec::new();
-            let chunk = self.chunks.recv().await;
-            let bytes = match chunk {
-                Some(Ok(chunk)) => {
-                    let bytes = chunk.len() as u64;
-                    self.decoder.feed(chunk, &mut items);
-                    bytes
-                }
-                end => {
-                    self.decoder.finish(&mut items);
-                    self.ended = Some(end.map_or(Ok(()), |failed| failed.map(drop)));
-                    0
-                }
+        if let Some(arrival) = self.due().await {
+            return arrival;
+        }
+        if let Some(end) = &self.ended {
+            return match end {
+                Ok(()) => Arrival::End,
+                Err(error) => Arrival::Lost(Loss::Unreadable(error.to_string())),
             };
-            if self.pace.is_none() {
-                return Arrival::Items { items, bytes };
+        }
+        let mut items = Vec::new();
+        let chunk = self.chunks.recv().await;
+        let bytes = match chunk {
+            Some(Ok(chunk)) => {
+                let bytes = chunk.len() as u64;
+                self.decoder.feed(chunk, &mut items);
+                bytes
             }
-            self.waiting.extend(items);
-            return Arrival::Items {
-                items: Vec::new(),
-                bytes,
-            };
+            end => {
+                self.decoder.finish(&mut items);
+                self.ended = Some(end.map_or(Ok(()), |failed| failed.map(drop)));
+                0
+            }
+        };
+        if self.pace.is_none() {
+            return Arrival::Items { items, bytes };
+        }
+        self.waiting.extend(items);
+        Arrival::Items {
+            items: Vec::new(),
+            bytes,
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) enum Arrival {
 /// An open source.
 pub(super) enum Feed {
     Live(Box<Live>),
-    Recording(Recording),
+    Recording(Box<Recording>),
 }
 
 impl Feed {
