@@ -60,8 +60,10 @@ impl Pty {
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(length @ 1..) = output.read(&mut bytes) {
+                let mut parser = seen.0.lock().unwrap();
                 kept.lock().unwrap().extend(&bytes[..length]);
-                seen.0.lock().unwrap().process(&bytes[..length]);
+                parser.process(&bytes[..length]);
+                drop(parser);
                 seen.1.notify_all();
             }
         });
@@ -84,7 +86,7 @@ impl Pty {
         let (parser, changed) = &*self.screen;
         let deadline = Instant::now() + DEADLINE;
         let mut parser = parser.lock().unwrap();
-        while !wanted(parser.screen()) {
+        while self.is_mid_update() || !wanted(parser.screen()) {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(
                 !left.is_zero(),
@@ -98,6 +100,12 @@ impl Pty {
                 .0;
         }
         visible(parser.screen())
+    }
+
+    /// The terminal has received the beginning of a redraw and not yet its end.
+    fn is_mid_update(&self) -> bool {
+        let output = self.output();
+        output.rfind("\x1b[?2026h") > output.rfind("\x1b[?2026l")
     }
 
     /// Waits until the screen shows a text.
