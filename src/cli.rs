@@ -251,7 +251,7 @@ pub struct ServeArgs {
     /// Print the addresses as one JSON line on stdout once everything listens
     #[arg(long, env = "WIKITOP_READY_JSON", value_parser = BoolishValueParser::new())]
     ready_json: bool,
-    /// A further origin whose pages may connect, such as https://example.org; may be repeated
+    /// A further origin whose pages may connect, such as `https://example.org`; may be repeated
     #[arg(
         long,
         env = "WIKITOP_ALLOW_ORIGIN",

@@ -25,7 +25,7 @@ use crate::core::address::Address;
 use crate::core::connection::{self, Connection};
 use crate::core::schema::{self, Outcome};
 use crate::engine::{self, OpenError, Running};
-use crate::ingest::{self, IngestError, Limits, Summary, Target};
+use crate::ingest::{self, IngestError, Limits, Target};
 use crate::web::{self, Origin, status::Status};
 
 /// What `serve` was told.
@@ -87,7 +87,7 @@ struct Embedded {
 enum Part {
     Door(io::Result<()>),
     Page(io::Result<()>),
-    Ingest(Result<Summary, IngestError>),
+    Ingest(Result<(), Box<IngestError>>),
 }
 
 /// Parts that are told to end together.
@@ -233,7 +233,7 @@ fn start_ingest(
         };
         // The ingester owns the sender: when it is done, the last word has been said.
         let (outcome, ()) = tokio::join!(ingest::run(config, stop), translate);
-        Part::Ingest(outcome)
+        Part::Ingest(outcome.map(drop).map_err(Box::new))
     });
     shown
 }
@@ -276,7 +276,7 @@ fn outcome(part: Result<Part, JoinError>) -> anyhow::Result<()> {
     match part.context("a part of wikitop failed")? {
         Part::Door(done) => done.context("the engine's door failed"),
         Part::Page(done) => done.context("the page's server failed"),
-        Part::Ingest(done) => Ok(done.map(drop).map_err(Failure::from)?),
+        Part::Ingest(done) => Ok(done.map_err(|error| Failure::from(*error))?),
     }
 }
 

@@ -197,7 +197,8 @@ mod tests {
     fn every_topic_is_named_once_by_a_rewound_time() {
         let day = 24 * 3_600_000;
         let silent = format!(r#"[{{"topic":"{CODFW}","partition":0,"offset":-1}}]"#);
-        let table: &[(&[(&str, i64, i64)], &str, i64, i64)] = &[
+        type Case<'a> = (&'a [(&'a str, i64, i64)], &'a str, i64, i64);
+        let table: &[Case<'_>] = &[
             // The other datacentre has never been heard of.
             (&[(EQIAD, NOW_MS - 7, 1)], "", 7, 7),
             (&[(CODFW, NOW_MS - 7, 1)], "", 7, 7),

@@ -65,7 +65,8 @@ async fn a_damaged_file_is_named_and_left_alone() {
     filled(dir.path()).await;
     let path = file(dir.path());
     let good = std::fs::read(&path).unwrap();
-    let damages: [(&str, Box<dyn Fn(&mut Vec<u8>)>); 5] = [
+    type Damage = Box<dyn Fn(&mut Vec<u8>)>;
+    let damages: [(&str, Damage); 5] = [
         (
             "no store at all",
             Box::new(|bytes| *bytes = b"Dear diary, today I was a database.\n".repeat(500)),

@@ -24,6 +24,9 @@ use crate::engine::error::SqlError;
 use crate::engine::packed::Packed;
 use crate::engine::value::Row;
 
+/// Updates of a time that is not closed, and the right to send what follows from them.
+type Held<D, R> = (Capability<Time>, Vec<(D, R)>);
+
 /// Time is milliseconds since the epoch.
 pub(super) type Time = u64;
 pub(super) type Collection<'scope, D, R> = VecCollection<'scope, Time, D, R>;
@@ -45,7 +48,7 @@ where
         .inner
         .unary_frontier(Pipeline, name, move |capability, _| {
             let mut first = Some((capability, first));
-            let mut waiting: BTreeMap<Time, (Capability<Time>, Vec<(D1, R1)>)> = BTreeMap::new();
+            let mut waiting: BTreeMap<Time, Held<D1, R1>> = BTreeMap::new();
             let mut out = Vec::new();
             move |(input, frontier), output| {
                 if let Some((capability, mut rows)) = first.take() {

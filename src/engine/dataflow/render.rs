@@ -158,6 +158,9 @@ fn relation<'scope>(
     rows.map(move |row| columns.iter().map(|at| row.values()[*at].clone()).collect())
 }
 
+/// The rows of an aggregation, and the groups behind them.
+type Aggregated<'scope> = (Collection<'scope, Row, i64>, Rc<RefCell<Groups>>);
+
 /// An aggregation. Straight over `recentchanges` its rows are added up before they enter the dataflow.
 fn aggregation<'scope>(
     input: &Plan,
@@ -165,7 +168,7 @@ fn aggregation<'scope>(
     functions: &[Aggregate],
     scope: Scope<'scope, Time>,
     parts: &mut Parts,
-) -> Result<(Collection<'scope, Row, i64>, Rc<RefCell<Groups>>), SqlError> {
+) -> Result<Aggregated<'scope>, SqlError> {
     let aggregates = Aggregates::new(functions);
     let groups = Rc::new(RefCell::new(Groups::new(aggregates.clone(), keys.len())));
     let (chain, below) = Linear::split(input);

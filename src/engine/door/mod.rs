@@ -5,7 +5,7 @@
 //!
 //! pgwire gives the messages that are sent. Its ready-made session is not used: it reads no further message while it answers
 //! one, so it would notice neither the Terminate nor the end of a client whose subscription is silent, and its decoders
-//! trust the counts inside a message (see [`frontend`]).
+//! trust the counts inside a message (see `frontend`).
 
 mod backend;
 mod changefeed;

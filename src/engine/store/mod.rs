@@ -43,9 +43,10 @@ const VIEWS: TableDefinition<u32, (&str, &str, u64)> = TableDefinition::new("vie
 const BLOCKS: TableDefinition<u64, (u32, u64, u64, bool)> = TableDefinition::new("blocks");
 /// Groups of all-time aggregates: view and aggregate, group; its running totals.
 const GROUPS: TableDefinition<(u32, u32, &[u8]), &[u8]> = TableDefinition::new("groups");
-/// Topic and partition; time and offset.
-const POSITIONS: TableDefinition<(&str, i64), (Option<i64>, Option<i64>)> =
-    TableDefinition::new("positions");
+/// How far a partition was read: time (milliseconds since the epoch) and offset.
+type StoredPosition = (Option<i64>, Option<i64>);
+/// Positions by topic and partition.
+const POSITIONS: TableDefinition<(&str, i64), StoredPosition> = TableDefinition::new("positions");
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -108,14 +108,16 @@ async fn answer(raw: &mut Raw, sent: &[&str]) -> Vec<String> {
             .any(|word| line.starts_with(word))
     });
     let mut lines = Vec::new();
-    while waits {
+    if !waits {
+        return lines;
+    }
+    loop {
         let heard = raw.hear().await.expect("the server has not hung up");
         lines.push(heard.line());
         if heard.kind == 'Z' || heard.kind == 'G' {
-            break;
+            return lines;
         }
     }
-    lines
 }
 
 async fn play(name: &str) {

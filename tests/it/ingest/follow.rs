@@ -134,7 +134,7 @@ async fn a_hundred_reconnects_lose_nothing_and_double_nothing() {
     service.script((0..200).map(|attempt| match attempt % 11 {
         0 => Conduct::HangUp,
         1 => reply(503, "0"),
-        2 | 3 | 4 => Conduct::CloseAfterEvents(random.usize(270..300)),
+        2..=4 => Conduct::CloseAfterEvents(random.usize(270..300)),
         _ => Conduct::CutAfterBytes(random.usize(230_000..260_000)),
     }));
     let mut ingester = Ingester::start(&service);

@@ -161,7 +161,7 @@ async fn it_ends_by_itself_after_its_frames_or_its_time() {
     assert!(pty.wait_for("Cleo").contains("11"));
     let (_engine, mut pty) = started(&["--for", "3s"]).await;
     assert_eq!(pty.end(), 0);
-    assert!(pty.has_cursor());
+    pty.wait(|screen| !screen.hide_cursor());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -301,10 +301,8 @@ async fn a_client_that_does_not_read_gets_in_one_message_what_it_missed() {
             held.clear();
         }
         for row in message["deleted"].as_array().unwrap() {
-            let at = held
-                .iter()
-                .position(|held| *held == row[0].to_string())
-                .unwrap();
+            let gone = row[0].to_string();
+            let at = held.iter().position(|held| *held == gone).unwrap();
             held.swap_remove(at);
         }
         held.extend(

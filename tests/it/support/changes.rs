@@ -108,7 +108,7 @@ impl Changes {
         );
         let mut meta = json!({"id": id, "dt": format!("{dt:.3}"), "stream": "mediawiki.recentchange",
             "topic": topic, "partition": 0, "offset": offset});
-        if self.made % 397 == 0 {
+        if self.made.is_multiple_of(397) {
             meta["domain"] = json!("canary");
             return json!({"$schema": "/mediawiki/recentchange/1.0.0", "meta": meta});
         }

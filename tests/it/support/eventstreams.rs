@@ -331,7 +331,7 @@ impl Position {
                 json!({"topic": message.topic, "partition": 0, "timestamp": message.kafka_ms + 1});
         }
         let mut id: Vec<&Value> = self.topics.values().map(|topic| &topic.entry).collect();
-        if at % 3 == 0 {
+        if at.is_multiple_of(3) {
             id.reverse();
         }
         let id = serde_json::to_string(&id).unwrap();
