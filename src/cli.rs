@@ -12,6 +12,7 @@ use anyhow::Context;
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::commands::engine::EngineChoice;
 use crate::commands::{ingest, init_views, serve, tail};
 use crate::terminal::log::LogFormat;
 use crate::web::Limits;
@@ -189,6 +190,18 @@ struct EngineArgs {
         value_name = "URL"
     )]
     materialize: Option<String>,
+    /// The cluster to work on, where Materialize has clusters
+    #[arg(long, env = "WIKITOP_CLUSTER", value_name = "NAME")]
+    cluster: Option<String>,
+}
+
+impl From<EngineArgs> for EngineChoice {
+    fn from(args: EngineArgs) -> Self {
+        EngineChoice {
+            materialize: args.materialize,
+            cluster: args.cluster,
+        }
+    }
 }
 
 /// Where the changes come from.
@@ -242,9 +255,6 @@ pub struct ServeArgs {
     ingest: bool,
     #[command(flatten)]
     engine: EngineArgs,
-    /// The cluster that keeps the views, where Materialize has clusters
-    #[arg(long, env = "WIKITOP_CLUSTER", value_name = "NAME")]
-    cluster: Option<String>,
     /// How long the embedded engine keeps single changes, for windows and for views created later
     #[arg(long, env = "WIKITOP_RETAIN", value_name = "TIME", default_value = "24h", value_parser = values::duration)]
     retain: Duration,
@@ -269,18 +279,16 @@ pub struct ServeArgs {
 
 impl From<ServeArgs> for serve::Config {
     fn from(args: ServeArgs) -> Self {
-        let materialize = args.engine.materialize.filter(|url| !url.trim().is_empty());
-        let embedded = materialize.is_none();
-        let engine = match materialize {
-            None => serve::EngineChoice::Embedded {
+        let elsewhere = EngineChoice::from(args.engine);
+        let embedded = elsewhere.given().is_none();
+        let engine = if embedded {
+            serve::EngineChoice::Embedded {
                 data_dir: args.data_dir,
                 pg_listen: args.pg_listen,
                 retain: args.retain,
-            },
-            Some(url) => serve::EngineChoice::Materialize {
-                url,
-                cluster: args.cluster,
-            },
+            }
+        } else {
+            serve::EngineChoice::Materialize(elsewhere)
         };
         let ingests = args.ingest || (embedded && !args.no_ingest);
         serve::Config {
@@ -333,7 +341,7 @@ impl From<TailArgs> for tail::Config {
     fn from(args: TailArgs) -> Self {
         tail::Config {
             target: args.target,
-            materialize: args.engine.materialize,
+            engine: args.engine.into(),
             format: args.format,
             header: args.header,
             snapshot_only: args.snapshot_only,
@@ -381,9 +389,7 @@ impl From<IngestArgs> for ingest::Config {
                 file,
                 rotate: args.rotate,
             },
-            None => ingest::SinkChoice::Engine {
-                materialize: args.engine.materialize,
-            },
+            None => ingest::SinkChoice::Engine(args.engine.into()),
         };
         ingest::Config {
             feed: args.feed.into(),
@@ -400,9 +406,6 @@ impl From<IngestArgs> for ingest::Config {
 pub struct InitViewsArgs {
     #[command(flatten)]
     engine: EngineArgs,
-    /// The cluster that keeps the views, where Materialize has clusters
-    #[arg(long, env = "WIKITOP_CLUSTER", value_name = "NAME")]
-    cluster: Option<String>,
     /// For Materialize 0.26: the recording to read, as the server sees it
     #[arg(long, env = "WIKITOP_RECORDING", value_name = "PATH")]
     recording: Option<String>,
@@ -423,8 +426,7 @@ pub struct InitViewsArgs {
 impl From<InitViewsArgs> for init_views::Config {
     fn from(args: InitViewsArgs) -> Self {
         init_views::Config {
-            materialize: args.engine.materialize,
-            cluster: args.cluster,
+            engine: args.engine.into(),
             recording: args.recording,
             print: args.print,
             dialect: args.dialect,

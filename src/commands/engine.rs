@@ -9,18 +9,34 @@ use crate::core::subscription::SubscribeError;
 pub const ADDRESS_DEFAULT: &str =
     "postgres://materialize@127.0.0.1:6875/materialize?sslmode=disable";
 
-/// The engine that --materialize names, or the local one.
-///
-/// # Errors
-/// A text that is no address.
-pub fn address(materialize: Option<&str>) -> Result<Address, Failure> {
-    // A variable that is set to nothing, as compose files do, is not set.
-    let given = materialize.filter(|text| !text.trim().is_empty());
-    let text = given.unwrap_or(ADDRESS_DEFAULT);
-    Address::parse(text).map_err(|error| {
-        let hint = error.hint();
-        Failure::new(Exit::Usage, error).hint(hint)
-    })
+/// The engine that a command was told to use.
+#[derive(Debug, Clone, Default)]
+pub struct EngineChoice {
+    /// Its address, which may hold a password; `None` is the local one.
+    pub materialize: Option<String>,
+    /// The cluster to work on, where it has clusters.
+    pub cluster: Option<String>,
+}
+
+impl EngineChoice {
+    /// The address that was given. A variable that is set to nothing, as compose files do, is not set.
+    pub fn given(&self) -> Option<&str> {
+        let text = self.materialize.as_deref();
+        text.filter(|text| !text.trim().is_empty())
+    }
+
+    /// The engine that --materialize names, or the local one.
+    ///
+    /// # Errors
+    /// A text that is no address.
+    pub fn address(&self) -> Result<Address, Failure> {
+        let address = Address::parse(self.given().unwrap_or(ADDRESS_DEFAULT));
+        let address = address.map_err(|error| {
+            let hint = error.hint();
+            Failure::new(Exit::Usage, error).hint(hint)
+        })?;
+        Ok(address.with_cluster(self.cluster.clone()))
+    }
 }
 
 impl From<ConnectError> for Failure {

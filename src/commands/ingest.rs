@@ -8,8 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::engine::EngineChoice;
 use super::failure::{Exit, Failure};
-use super::{engine, service};
+use super::service;
 use crate::ingest::{
     self, IngestError, Input, Limits, LiveConfig, RecordConfig, RecordingConfig, SinkError, Source,
     Status, Target, status::State,
@@ -61,10 +62,7 @@ pub enum Since {
 #[derive(Debug, Clone)]
 pub enum SinkChoice {
     /// An engine.
-    Engine {
-        /// Its address, which may hold a password; `None` is the local one.
-        materialize: Option<String>,
-    },
+    Engine(EngineChoice),
     /// A file of one line `data: {json}` a change.
     Recording {
         /// The file that is appended to.
@@ -136,9 +134,7 @@ pub fn source(feed: &Feed) -> Source {
 
 fn target(sink: SinkChoice) -> Result<Target, Failure> {
     Ok(match sink {
-        SinkChoice::Engine { materialize } => {
-            Target::Engine(engine::address(materialize.as_deref())?)
-        }
+        SinkChoice::Engine(engine) => Target::Engine(engine.address()?),
         SinkChoice::Recording { file, rotate } => {
             Target::Recording(RecordConfig { path: file, rotate })
         }

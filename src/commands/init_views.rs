@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::engine;
+use super::engine::EngineChoice;
 use super::failure::{Exit, Failure};
 use super::output;
 use crate::core::connection::{self, Connection};
@@ -17,10 +17,8 @@ use crate::core::schema::{self, Definition, Outcome, SchemaError};
 /// What `init-views` was told.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The engine's address, which may hold a password; `None` is the local one.
-    pub materialize: Option<String>,
-    /// The cluster that keeps the views, where there are clusters.
-    pub cluster: Option<String>,
+    /// The engine to prepare; its cluster keeps the views.
+    pub engine: EngineChoice,
     /// For Materialize 0.26: the recording to read, as the server sees it.
     pub recording: Option<String>,
     /// Print the SQL instead of running it.
@@ -89,10 +87,8 @@ async fn init(config: Config) -> anyhow::Result<()> {
         let definitions = definitions(&config, name.into(), own.as_deref())?;
         return Ok(output::print(schema::to_script(&definitions).as_bytes())?);
     }
-    let address = engine::address(config.materialize.as_deref())?;
-    let connection = connection::connect(&address.with_cluster(config.cluster.clone()))
-        .await
-        .map_err(Failure::from)?;
+    let address = config.engine.address()?;
+    let connection = connection::connect(&address).await.map_err(Failure::from)?;
     let definitions = definitions(&config, connection.dialect, own.as_deref())?;
     if config.print {
         Ok(output::print(schema::to_script(&definitions).as_bytes())?)

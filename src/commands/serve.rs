@@ -58,12 +58,7 @@ pub enum EngineChoice {
         retain: Duration,
     },
     /// Materialize, elsewhere.
-    Materialize {
-        /// Its address, which may hold a password.
-        url: String,
-        /// The cluster that keeps the views, where it has clusters.
-        cluster: Option<String>,
-    },
+    Materialize(super::engine::EngineChoice),
 }
 
 /// The addresses really bound, as `--ready-json` prints them.
@@ -123,10 +118,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
             let embedded = start_engine(&mut door, pg, data_dir, retain)?;
             (Address::local(embedded.pg), Some(embedded))
         }
-        EngineChoice::Materialize { url, cluster } => {
-            let address = super::engine::address(Some(&url))?;
-            (address.with_cluster(cluster), None)
-        }
+        EngineChoice::Materialize(engine) => (engine.address()?, None),
     };
     let engine = connection::connect(&address).await.map_err(Failure::from)?;
     if embedded.is_some() {

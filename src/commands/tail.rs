@@ -9,7 +9,7 @@ use std::time::Duration;
 use console::Term;
 
 use self::follow::Follow;
-use super::engine;
+use super::engine::EngineChoice;
 use super::failure::{Exit, Failure};
 use super::output;
 use crate::core::address::Address;
@@ -23,8 +23,8 @@ use crate::terminal::text;
 pub struct Config {
     /// A view's name or a query; `None` lists what can be tailed.
     pub target: Option<String>,
-    /// The engine's address, which may hold a password; `None` is the local one.
-    pub materialize: Option<String>,
+    /// The engine to ask.
+    pub engine: EngineChoice,
     /// How to write it; `None` is a table on a terminal and JSON elsewhere.
     pub format: Option<Format>,
     /// Begin with the columns.
@@ -46,7 +46,7 @@ pub struct Config {
 /// # Errors
 /// No engine, or one that does not know or does not allow what is to be followed.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-    let address = engine::address(config.materialize.as_deref())?;
+    let address = config.engine.address()?;
     let Some(text) = &config.target else {
         return tokio::select! {
             () = shutdown => Ok(()),
