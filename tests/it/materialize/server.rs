@@ -11,7 +11,7 @@
 //! -- silence                          the server says nothing until the client is gone
 //! ```
 //!
-//! With WIKITOP_REWRITE_TRANSCRIPTS=1 the lines `>>` are written anew from what the client does send: to be read in review.
+//! With WIKITOP_REWRITE=1 the lines `>>` are written anew from what the client does send: to be read in review.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -71,7 +71,7 @@ impl Server {
     pub(crate) async fn finish(self) {
         let played = tokio::time::timeout(DEADLINE, self.played).await;
         let answers = played.expect("the transcript comes to its end").unwrap();
-        if std::env::var_os("WIKITOP_REWRITE_TRANSCRIPTS").is_some() {
+        if std::env::var_os("WIKITOP_REWRITE").is_some() {
             return rewrite(&answers);
         }
         for Answer { line, actual } in &answers {
