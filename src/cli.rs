@@ -107,7 +107,7 @@ impl Cli {
 pub enum Command {
     /// Run everything: the engine, the ingest from Wikimedia, and the page
     #[command(
-        before_help = "Example:\n  wikitop serve\n  wikitop serve --source changes.ndjson --speed 10 --data-dir /tmp/replay"
+        before_help = "Example:\n  wikitop serve\n  wikitop serve --source changes.ndjson --speed 10 --data-dir replay"
     )]
     Serve(ServeArgs),
     /// Follow a view or a query, in place on a terminal or line by line into a pipe
