@@ -4,9 +4,10 @@
 use bytes::{Buf, Bytes, BytesMut};
 use serde::de::IgnoredAny;
 
+use super::copy_syntax::Syntax;
 use crate::copy_text;
 use crate::engine::error::{SqlError, SqlState};
-use crate::engine::sql::{CopyFormat, CopyOptions};
+use crate::engine::sql::CopyOptions;
 
 /// The longest document: the largest changes seen are a few kilobytes, and nothing documents a maximum. A longer one is
 /// refused (54000), so that one row cannot fill the memory.
@@ -112,46 +113,11 @@ struct Scan {
     escaped: bool,
 }
 
-/// How rows are written.
-#[derive(Debug)]
-enum Syntax {
-    Text {
-        delimiter: u8,
-        null: Vec<u8>,
-    },
-    Csv {
-        delimiter: u8,
-        quote: u8,
-        escape: u8,
-        null: Vec<u8>,
-    },
-}
-
 impl Decoder {
     /// A decoder for COPY with these options.
     pub(crate) fn new(options: &CopyOptions) -> Result<Decoder, SqlError> {
-        let null = |default: &str| {
-            let null = options.null.as_deref().unwrap_or(default);
-            null.as_bytes().to_vec()
-        };
-        let quote = options.quote.unwrap_or(b'"');
-        let syntax = match options.format {
-            CopyFormat::Text => Syntax::Text {
-                delimiter: options.delimiter.unwrap_or(b'\t'),
-                null: null("\\N"),
-            },
-            CopyFormat::Csv => Syntax::Csv {
-                delimiter: options.delimiter.unwrap_or(b','),
-                quote,
-                escape: options.escape.unwrap_or(quote),
-                null: null(""),
-            },
-            CopyFormat::Binary => {
-                return Err(SqlError::unsupported("COPY FROM STDIN in binary format"));
-            }
-        };
         Ok(Decoder {
-            syntax,
+            syntax: Syntax::new(options, "COPY FROM STDIN")?,
             header: options.header,
             rest: BytesMut::new(),
             scan: Scan::default(),
@@ -322,6 +288,7 @@ fn null_document(line: u64) -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::sql::CopyFormat;
     use proptest::prelude::*;
 
     fn options(format: CopyFormat) -> CopyOptions {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 
 use super::backend::{Outbox, patched};
+use super::copy_syntax::Syntax;
 use crate::copy_text;
 use crate::engine::error::{SqlError, SqlState};
-use crate::engine::sql::{CopyFormat, CopyOptions};
+use crate::engine::sql::CopyOptions;
 use crate::engine::value::{Column, Row, Type, Value};
 
 /// Microseconds from 1970 to 2000, where PostgreSQL's binary time stamps begin.
@@ -208,51 +209,16 @@ pub(crate) fn numeric(bytes: &mut BytesMut, mantissa: i128, scale: u32) {
 /// One line of `COPY ... TO STDOUT`, written column by column; its buffer is used again for the next line.
 #[derive(Debug)]
 pub(crate) struct Line {
-    format: LineFormat,
+    syntax: Syntax,
     bytes: Vec<u8>,
     columns: usize,
-}
-
-/// How a line of COPY is written.
-#[derive(Debug)]
-enum LineFormat {
-    Text {
-        delimiter: u8,
-        null: Vec<u8>,
-    },
-    Csv {
-        delimiter: u8,
-        quote: u8,
-        escape: u8,
-        null: Vec<u8>,
-    },
 }
 
 impl Line {
     /// Lines in the form that the options ask for.
     pub(crate) fn new(options: &CopyOptions) -> Result<Line, SqlError> {
-        let null = |default: &str| {
-            let null = options.null.as_deref().unwrap_or(default);
-            null.as_bytes().to_vec()
-        };
-        let quote = options.quote.unwrap_or(b'"');
-        let format = match options.format {
-            CopyFormat::Text => LineFormat::Text {
-                delimiter: options.delimiter.unwrap_or(b'\t'),
-                null: null("\\N"),
-            },
-            CopyFormat::Csv => LineFormat::Csv {
-                delimiter: options.delimiter.unwrap_or(b','),
-                quote,
-                escape: options.escape.unwrap_or(quote),
-                null: null(""),
-            },
-            CopyFormat::Binary => {
-                return Err(SqlError::unsupported("COPY TO STDOUT in binary format"));
-            }
-        };
         Ok(Line {
-            format,
+            syntax: Syntax::new(options, "COPY TO STDOUT")?,
             bytes: Vec::new(),
             columns: 0,
         })
@@ -260,10 +226,10 @@ impl Line {
 
     /// Appends a column.
     pub(crate) fn put(&mut self, value: &Value) {
-        let (LineFormat::Text { delimiter, null }
-        | LineFormat::Csv {
+        let (Syntax::Text { delimiter, null }
+        | Syntax::Csv {
             delimiter, null, ..
-        }) = &self.format;
+        }) = &self.syntax;
         if self.columns > 0 {
             self.bytes.push(*delimiter);
         }
@@ -272,8 +238,8 @@ impl Line {
             self.bytes.extend_from_slice(null);
             return;
         };
-        match &self.format {
-            LineFormat::Text { delimiter, .. } => {
+        match &self.syntax {
+            Syntax::Text { delimiter, .. } => {
                 let start = self.bytes.len();
                 copy_text::encode_column(&mut self.bytes, Some(&text));
                 // A tab is escaped already; another delimiter is not.
@@ -287,7 +253,7 @@ impl Line {
                     }
                 }
             }
-            LineFormat::Csv {
+            Syntax::Csv {
                 delimiter,
                 quote,
                 escape,

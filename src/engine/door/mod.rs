@@ -10,6 +10,7 @@
 mod backend;
 mod changefeed;
 mod copy_in;
+mod copy_syntax;
 mod encoding;
 mod execute;
 mod frontend;
