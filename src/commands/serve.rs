@@ -96,6 +96,7 @@ struct Stage {
 enum Event {
     Shutdown,
     Ended(Result<Part, JoinError>),
+    EngineEnded,
 }
 
 /// Runs until it is told to end.
@@ -108,7 +109,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     // Ports first: one that is taken is told before a store is opened or a view is made.
     let http = bind(&config.listen, "--listen").await?;
     let (mut ends, mut door) = (Stage::default(), Stage::default());
-    let (address, embedded) = match config.engine {
+    let (address, mut embedded) = match config.engine {
         EngineChoice::Embedded {
             data_dir,
             pg_listen,
@@ -144,13 +145,21 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
         .spawn(async move { Part::Page(web::run(http, page, stop).await) });
     say_ready(&ready, config.ready_json)?;
 
-    let outcome = work(&mut ends, &mut door, shutdown).await;
+    let engine_ended = async {
+        match &mut embedded {
+            Some(embedded) => embedded.running.ended().await,
+            None => std::future::pending().await,
+        }
+    };
+    let outcome = work(&mut ends, &mut door, engine_ended, shutdown).await;
     service::stopping();
     let outcome = outcome.and(ends.end().await).and(door.end().await);
-    if let Some(embedded) = embedded {
-        embedded.running.stop().await?;
-    }
-    outcome
+    let stopped = match embedded {
+        Some(embedded) => embedded.running.stop().await,
+        None => Ok(()),
+    };
+    // What ended first is what to tell.
+    outcome.and(stopped.map_err(Into::into))
 }
 
 /// Opens the store, starts the worker, and lets clients in.
@@ -234,20 +243,24 @@ fn start_ingest(
 async fn work(
     ends: &mut Stage,
     door: &mut Stage,
+    engine_ended: impl Future<Output = ()>,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let mut shutdown = std::pin::pin!(shutdown);
+    let mut engine_ended = std::pin::pin!(engine_ended);
     let mut watchdog = std::pin::pin!(service::watchdog());
     loop {
         let event = tokio::select! {
             () = &mut shutdown => Event::Shutdown,
             Some(part) = ends.tasks.join_next() => Event::Ended(part),
             Some(part) = door.tasks.join_next() => Event::Ended(part),
+            () = &mut engine_ended => Event::EngineEnded,
             () = &mut watchdog => Event::Shutdown,
         };
         match event {
             Event::Shutdown => return Ok(()),
             Event::Ended(part) => outcome(part)?,
+            Event::EngineEnded => return Err(engine_failed().into()),
         }
     }
 }
@@ -262,6 +275,14 @@ impl Stage {
         }
         all
     }
+}
+
+/// The process ends, because nothing in it can bring the engine back; whoever supervises it starts it again.
+fn engine_failed() -> Failure {
+    let error = anyhow!("the embedded engine has failed: its worker thread panicked");
+    Failure::new(Exit::Failed, error).hint(
+        "This is a defect of wikitop. What was acknowledged is on disk: start it again, or let a supervisor do so.",
+    )
 }
 
 fn outcome(part: Result<Part, JoinError>) -> anyhow::Result<()> {
@@ -330,5 +351,31 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let hint = error.hint();
         Failure::new(Exit::Failed, error).hint(hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_that_fails_is_the_end_of_serving() {
+        let (mut ends, mut door) = (Stage::default(), Stage::default());
+        door.tasks.spawn(pending());
+        let error = work(&mut ends, &mut door, ready(()), pending())
+            .await
+            .unwrap_err();
+        assert!(error.is::<Failure>(), "{error:?}");
+        assert!(error.to_string().contains("engine"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn being_told_to_end_is_no_failure() {
+        let (mut ends, mut door) = (Stage::default(), Stage::default());
+        work(&mut ends, &mut door, pending(), ready(()))
+            .await
+            .unwrap();
     }
 }

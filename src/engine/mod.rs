@@ -30,6 +30,7 @@ mod worker;
 #[cfg(test)]
 mod worker_tests;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -128,10 +129,37 @@ impl OpenError {
 #[derive(Debug)]
 pub struct Running {
     stop: oneshot::Sender<()>,
+    /// Nothing is ever sent: the worker's end of it goes with the worker, however that ends.
+    ended: oneshot::Receiver<Infallible>,
     thread: JoinHandle<()>,
 }
 
 impl Running {
+    /// Spawns the worker's thread; `work` returns when it is told to stop.
+    fn spawn(
+        work: impl FnOnce(oneshot::Receiver<()>) + Send + 'static,
+    ) -> std::io::Result<Running> {
+        let (stop, stopped) = oneshot::channel();
+        let (ending, ended) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || {
+                let _ending = ending;
+                work(stopped);
+            })?;
+        Ok(Running {
+            stop,
+            ended,
+            thread,
+        })
+    }
+
+    /// Resolves when the worker has ended. Before [`Running::stop`] that means that it has panicked: every statement is
+    /// answered with 57P01 from then on, and only a new process helps. Cancel safe.
+    pub async fn ended(&mut self) {
+        let Err(_) = (&mut self.ended).await;
+    }
+
     /// Finishes the batch in hand, closes the store and joins the thread.
     ///
     /// # Errors
@@ -158,31 +186,28 @@ pub fn start(config: Config) -> Result<(Engine, Running), OpenError> {
     let thread_failed = |path, source| OpenError::Io { path, source };
     let path = config.data_dir.clone();
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-    let (stop, stopped) = oneshot::channel();
     let (opened, opening) = std::sync::mpsc::sync_channel(1);
     // The dataflow is made of parts that stay on one thread, so the worker is opened where it lives.
-    let thread = std::thread::Builder::new()
-        .name("engine".to_owned())
-        .spawn(
-            move || match Worker::open(&config, definition::replan, now_ms()) {
-                Ok((worker, catalog)) => {
-                    // Nobody waits any more: `start` itself has been abandoned, and so has its inbox.
-                    let _ = opened.send(Ok(catalog));
-                    work(worker, inbox, stopped);
-                }
-                Err(error) => {
-                    let _ = opened.send(Err(error));
-                }
-            },
-        )
-        .map_err(|source| thread_failed(path.clone(), source))?;
+    let running = Running::spawn(move |stopped| {
+        match Worker::open(&config, definition::replan, now_ms()) {
+            Ok((worker, catalog)) => {
+                // Nobody waits any more: `start` itself has been abandoned, and so has its inbox.
+                let _ = opened.send(Ok(catalog));
+                work(worker, inbox, stopped);
+            }
+            Err(error) => {
+                let _ = opened.send(Err(error));
+            }
+        }
+    })
+    .map_err(|source| thread_failed(path.clone(), source))?;
     let catalog: watch::Receiver<_> = opening.recv().map_err(|_| {
         thread_failed(
             path,
             std::io::Error::other("the engine's worker thread panicked"),
         )
     })??;
-    Ok((Engine::new(commands, catalog), Running { stop, thread }))
+    Ok((Engine::new(commands, catalog), running))
 }
 
 /// What makes the worker move.
@@ -239,3 +264,27 @@ fn now_ms() -> u64 {
 
 /// An `Arc` of a catalog that is published whenever it changes.
 type Published = watch::Sender<Arc<catalog::Catalog>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_panics_is_noticed() {
+        let mut running = Running::spawn(|_| panic!("as a defect would")).unwrap();
+        running.ended().await;
+        let error = running.stop().await.unwrap_err();
+        assert_eq!(error.state, SqlState::InternalError);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_works_has_not_ended() {
+        let mut running = Running::spawn(|stopped| drop(stopped.blocking_recv())).unwrap();
+        tokio::select! {
+            biased;
+            () = running.ended() => panic!("nobody has told it to stop"),
+            () = std::future::ready(()) => {}
+        }
+        running.stop().await.unwrap();
+    }
+}
