@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 use warp::http::StatusCode;
@@ -20,9 +21,13 @@ use super::metrics::{self, Transport};
 use super::reply::{Refusal, json};
 use super::stream::view_name;
 use super::wire;
+use crate::core::frame::{Column, State};
 
-/// The view whose last change says how fresh everything is: every edit changes it.
-const PULSE_VIEW: &str = "counter";
+/// The view whose newest row says how fresh everything is. That it changed would not say so: it does when its oldest rows
+/// leave, and a subscription that begins brings it whole.
+const PULSE_VIEW: &str = "latest";
+/// When a change was made, in that view.
+const PULSE_COLUMN: &str = "dt";
 
 /// `GET /api/views`
 pub(crate) async fn list(site: Arc<Site>) -> Result<Reply, Refusal> {
@@ -94,22 +99,37 @@ pub(crate) fn alive() -> Reply {
     json(StatusCode::OK, "{\"alive\":true}\n")
 }
 
-/// `GET /readyz`: the numbers are fresh.
+/// `GET /readyz`: the newest change was made a short time ago.
 pub(crate) async fn ready(site: Arc<Site>) -> Result<Reply, Refusal> {
-    let mut feed = open(&site, PULSE_VIEW).await?;
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let changed = Duration::from_millis(feed.timestamp_ms().unwrap_or_default());
-    let age = now.saturating_sub(changed);
+    let later = |reason| Refusal::later(StatusCode::SERVICE_UNAVAILABLE, reason);
+    let feed = open(&site, PULSE_VIEW).await;
+    let feed = feed.map_err(|refusal| later(refusal.into_error()))?;
+    let made = feed
+        .current()
+        .and_then(|(state, columns)| newest(&state, &columns))
+        .ok_or_else(|| later("no change has come in the last hour".to_owned()))?;
+    // A change may be dated by a clock that is ahead of this one.
+    let age = Duration::try_from(Timestamp::now().duration_since(made)).unwrap_or_default();
     if age > FRESH_MAX {
-        let reason = format!("the last change is {} s old", age.as_secs());
-        return Err(Refusal::later(StatusCode::SERVICE_UNAVAILABLE, reason));
+        let reason = format!("the newest change is {} s old", age.as_secs());
+        return Err(later(reason));
     }
     Ok(json(
         StatusCode::OK,
         format!("{{\"ready\":true,\"age_ms\":{}}}\n", age.as_millis()),
     ))
+}
+
+/// When the newest change of the pulse was made.
+fn newest(state: &State, columns: &[Column]) -> Option<Timestamp> {
+    let at = columns
+        .iter()
+        .position(|column| column.name == PULSE_COLUMN)?;
+    let made = state
+        .rows
+        .keys()
+        .filter_map(|row| row.columns().nth(at)??.parse().ok());
+    made.max()
 }
 
 /// `GET /metrics`

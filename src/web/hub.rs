@@ -24,6 +24,7 @@ use super::metrics::Metrics;
 use super::views::Views;
 use super::wire;
 use crate::core::catalog;
+use crate::core::frame::{Column, State};
 use crate::core::subscription::{Event, SubscribeError};
 
 /// All views that clients follow.
@@ -95,7 +96,7 @@ impl Hub {
             Some(channel) => channel.clone(),
             None if channels.len() >= SUBSCRIPTIONS_MAX => return Err(Full),
             None => {
-                let channel = Arc::new(Channel::new(view));
+                let channel = Arc::new(Channel::new(view, &self.metrics));
                 channels.insert(view.to_owned(), channel.clone());
                 self.metrics.subscriptions.inc();
                 self.tasks.spawn(self.life(channel.clone()));
@@ -144,7 +145,7 @@ impl Hub {
 }
 
 impl Channel {
-    fn new(view: &str) -> Self {
+    fn new(view: &str, metrics: &Metrics) -> Self {
         let bounds = Bounds {
             frames_max: FRAMES_MAX,
             rows_max: FRAME_ROWS_MAX,
@@ -152,7 +153,7 @@ impl Channel {
         };
         Channel {
             view: view.to_owned(),
-            log: Mutex::new(Log::new(view, bounds)),
+            log: Mutex::new(Log::new(view, bounds, metrics.serialised.clone())),
             table: tokio::sync::Mutex::default(),
             happened: watch::Sender::new(0),
         }
@@ -287,20 +288,23 @@ impl Feed {
         log.current().map(|(state, _)| state.timestamp_ms)
     }
 
+    /// What the view holds, and its columns; `None` before the first snapshot.
+    pub(crate) fn current(&self) -> Option<(State, Arc<[Column]>)> {
+        let log = lock(&self.channel.log);
+        let (state, columns) = log.current()?;
+        Some((state.clone(), columns.clone()))
+    }
+
     /// What the view holds, as the plain request's answer.
     pub(crate) async fn table(&mut self) -> Option<Table> {
         self.happened.mark_unchanged();
         let mut kept = self.channel.table.lock().await;
-        let (state, columns) = {
-            let log = lock(&self.channel.log);
-            let (state, columns) = log.current()?;
-            if let Some(table) = &*kept
-                && table.timestamp_ms == state.timestamp_ms
-            {
-                return Some(table.clone());
-            }
-            (state.clone(), columns.clone())
-        };
+        let (state, columns) = self.current()?;
+        if let Some(table) = &*kept
+            && table.timestamp_ms == state.timestamp_ms
+        {
+            return Some(table.clone());
+        }
         let (channel, timestamp_ms) = (self.channel.clone(), state.timestamp_ms);
         // Putting hundreds of thousands of rows in order takes longer than others may wait.
         let made = tokio::task::spawn_blocking(move || {

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::status::{IngestState, Status};
 
 /// The content type of the text that [`render`] writes.
-pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// One label and its value.
 pub(crate) type Label = [(&'static str, &'static str); 1];
@@ -72,6 +72,7 @@ pub(crate) struct Metrics {
     messages: Family<Label, Counter>,
     pub(crate) snapshots: Counter,
     pub(crate) conflated: Counter,
+    pub(crate) serialised: Counter,
     clients: Family<Label, Gauge>,
     pub(crate) clients_refused: Counter,
     dropped: Family<Label, Counter>,
@@ -89,6 +90,7 @@ impl Default for Metrics {
             messages: Family::default(),
             snapshots: Counter::default(),
             conflated: Counter::default(),
+            serialised: Counter::default(),
             clients: Family::default(),
             clients_refused: Counter::default(),
             dropped: Family::default(),
@@ -149,6 +151,11 @@ impl Metrics {
             self.conflated.clone(),
         );
         registry.register(
+            "serialised_messages",
+            "Messages about views written as JSON, each once for all clients that get the same",
+            self.serialised.clone(),
+        );
+        registry.register(
             "clients",
             "Clients that are being pushed to",
             self.clients.clone(),
@@ -193,11 +200,31 @@ impl Metrics {
     }
 }
 
-/// The registry as text.
+/// The registry as text, in the format that every scraper reads.
 pub(crate) fn render(registry: &Registry) -> Result<String, fmt::Error> {
     let mut page = String::new();
     text::encode(&mut page, registry)?;
-    Ok(page)
+    Ok(prometheus_text(&page))
+}
+
+/// OpenMetrics as Prometheus' own text: there a counter is described under the name that its series have, and the end is the end.
+fn prometheus_text(open_metrics: &str) -> String {
+    let mut page = String::with_capacity(open_metrics.len() + 1024);
+    let mut lines = open_metrics.lines().peekable();
+    while let Some(line) = lines.next() {
+        let of_a_counter = |line: &str| line.starts_with("# TYPE ") && line.ends_with(" counter");
+        let describes_counter =
+            of_a_counter(line) || lines.peek().is_some_and(|next| of_a_counter(next));
+        match line.splitn(4, ' ').collect::<Vec<_>>()[..] {
+            ["#", "EOF"] => continue,
+            ["#", what, name, rest] if describes_counter => {
+                page.extend(["# ", what, " ", name, "_total ", rest]);
+            }
+            _ => page.push_str(line),
+        }
+        page.push('\n');
+    }
+    page
 }
 
 /// Tells the status as it is when someone asks.
@@ -211,13 +238,13 @@ impl Collector for StatusCollector {
         for (name, help, label, counts) in [
             (
                 "events",
-                "Events read from the stream, by what became of them",
+                "Events read from the stream, by what became of them.",
                 "outcome",
                 &ingest.events,
             ),
             (
                 "ingest_reconnects",
-                "Ends of connections to the stream, by cause",
+                "Ends of connections to the stream, by cause.",
                 "cause",
                 &ingest.reconnects,
             ),
@@ -230,7 +257,7 @@ impl Collector for StatusCollector {
         }
         ConstCounter::new(ingest.gaps).encode(encoder.encode_descriptor(
             "ingest_gaps",
-            "Events that the stream did not hold, by the numbers it gives them",
+            "Events that the stream did not hold, by the numbers it gives them.",
             None,
             MetricType::Counter,
         )?)?;
@@ -238,14 +265,14 @@ impl Collector for StatusCollector {
         let gauge = ConstGauge::new(lag);
         gauge.encode(encoder.encode_descriptor(
             "ingest_lag_seconds",
-            "How long ago the last change read had happened; NaN before the first",
+            "How long ago the last change read had happened; NaN before the first.",
             None,
             MetricType::Gauge,
         )?)?;
         let live = ConstGauge::new(i64::from(ingest.state == IngestState::Live));
         live.encode(encoder.encode_descriptor(
             "ingest_live",
-            "Whether events arrive from the stream",
+            "Whether events arrive from the stream.",
             None,
             MetricType::Gauge,
         )?)
@@ -279,5 +306,14 @@ mod tests {
                 "{series} in\n{page}"
             );
         }
+        // What describes a series bears its name, and comes before it.
+        let mut described = "";
+        for line in page.lines() {
+            match line.strip_prefix("# ") {
+                Some(described_here) => described = described_here.split(' ').nth(1).unwrap(),
+                None => assert_eq!(line.split(['{', ' ']).next(), Some(described), "{line}"),
+            }
+        }
+        assert!(!page.contains("EOF") && page.contains("# TYPE wikitop_frames_total counter\n"));
     }
 }

@@ -96,6 +96,11 @@ impl Refusal {
         self
     }
 
+    /// The reason alone.
+    pub(crate) fn into_error(self) -> String {
+        self.error
+    }
+
     pub(crate) fn to_reply(&self) -> Reply {
         let body = Body {
             error: &self.error,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use prometheus_client::metrics::counter::Counter;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{Bounds, Form, Message};
@@ -26,6 +27,7 @@ pub(super) struct Content {
     rows_held: u64,
     snapshots: [Option<Snapshot>; Dress::COUNT],
     merged: Vec<Merged>,
+    serialised: Counter,
 }
 
 /// All rows as text. It serves as long as the frames that came after it are kept: they bring its reader to the head.
@@ -81,7 +83,7 @@ fn difference_dress(form: Form) -> Dress {
 }
 
 impl Content {
-    pub(super) fn new(snapshot: &Frame) -> Self {
+    pub(super) fn new(snapshot: &Frame, serialised: Counter) -> Self {
         let mut content = Content {
             state: State::default(),
             frames: VecDeque::new(),
@@ -91,6 +93,7 @@ impl Content {
             rows_held: 0,
             snapshots: Default::default(),
             merged: Vec::new(),
+            serialised,
         };
         content.fold(snapshot);
         content
@@ -192,8 +195,11 @@ impl Content {
             0 => None,
             1 => self.frames.back_mut().map(|entry| {
                 let text = &mut entry.texts[dress as usize];
-                text.get_or_insert_with(|| wire::difference(view, columns, &entry.frame, dress))
-                    .clone()
+                text.get_or_insert_with(|| {
+                    self.serialised.inc();
+                    wire::difference(view, columns, &entry.frame, dress)
+                })
+                .clone()
             }),
             _ => {
                 let index = self.merged(after);
@@ -204,8 +210,11 @@ impl Content {
                 }
                 let text = &mut merged.texts[dress as usize];
                 (rows > 0).then(|| {
-                    text.get_or_insert_with(|| wire::difference(view, columns, &merged.net, dress))
-                        .clone()
+                    text.get_or_insert_with(|| {
+                        self.serialised.inc();
+                        wire::difference(view, columns, &merged.net, dress)
+                    })
+                    .clone()
                 })
             }
         };
@@ -254,10 +263,13 @@ impl Content {
             timestamp_ms,
             text,
         } = kept
-            .get_or_insert_with(|| Snapshot {
-                after: head,
-                timestamp_ms: self.state.timestamp_ms,
-                text: wire::snapshot(view, columns, &self.state, dress),
+            .get_or_insert_with(|| {
+                self.serialised.inc();
+                Snapshot {
+                    after: head,
+                    timestamp_ms: self.state.timestamp_ms,
+                    text: wire::snapshot(view, columns, &self.state, dress),
+                }
             })
             .clone();
         let message = Message {

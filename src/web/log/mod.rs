@@ -13,6 +13,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use prometheus_client::metrics::counter::Counter;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::wire;
@@ -136,11 +137,13 @@ pub(crate) struct Log {
     content: Option<Content>,
     lost: Option<Arc<str>>,
     failure: Option<Failure>,
+    /// Texts that were written: as long as clients keep up, one a frame, however many there are.
+    serialised: Counter,
 }
 
 impl Log {
     /// A view of which nothing is known yet.
-    pub(crate) fn new(view: &str, bounds: Bounds) -> Self {
+    pub(crate) fn new(view: &str, bounds: Bounds, serialised: Counter) -> Self {
         Log {
             view: view.into(),
             bounds,
@@ -149,6 +152,7 @@ impl Log {
             content: None,
             lost: None,
             failure: None,
+            serialised,
         }
     }
 
@@ -175,7 +179,7 @@ impl Log {
     /// A frame; the first one is the snapshot. One that changes nothing is no news.
     pub(crate) fn push(&mut self, frame: Arc<Frame>) {
         let Some(content) = &mut self.content else {
-            self.content = Some(Content::new(&frame));
+            self.content = Some(Content::new(&frame, self.serialised.clone()));
             return;
         };
         if frame_rows(&frame) > 0 {

@@ -84,7 +84,7 @@ fn row(key: u8) -> Row {
 impl World {
     fn new(bounds: Bounds, rows: &[(u8, u8)]) -> Self {
         let mut world = World {
-            log: Log::new("v", bounds),
+            log: Log::new("v", bounds, Counter::default()),
             columns: columns(false),
             rows: BTreeMap::new(),
             now_ms: 1000,
@@ -273,6 +273,7 @@ fn log(frames_max: usize, rows: usize) -> Log {
             rows_max: 1000,
             fresh_rows_max: 1000,
         },
+        Counter::default(),
     );
     log.opened(&columns(false));
     let inserted = (0..rows)
@@ -319,6 +320,7 @@ fn a_client_that_keeps_up_shares_its_text_with_all_others() {
         other => panic!("{other:?}"),
     });
     assert_eq!(texts[0], texts[1]);
+    assert_eq!(log.serialised.get(), 2, "the snapshot and the frame");
 }
 
 #[test]
@@ -371,7 +373,7 @@ fn a_large_snapshot_is_made_once_while_its_frames_are_kept() {
         rows_max: 1000,
         fresh_rows_max: 2,
     };
-    let mut log = Log::new("v", bounds);
+    let mut log = Log::new("v", bounds, Counter::default());
     log.opened(&columns(false));
     let inserted = (0..4).map(row).collect();
     log.push(Arc::new(Frame {

@@ -1,7 +1,5 @@
 //! Plain requests.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::json;
 
 use super::script::{Engine, Server, soon};
@@ -84,22 +82,32 @@ async fn what_a_client_has_is_not_sent_again_and_it_may_wait_for_news() {
 }
 
 #[tokio::test]
-async fn readiness_is_how_fresh_the_counter_is() {
-    let engine = Engine::default().with("counter", &[("count", "bigint")], &["7"]);
-    let server = Server::start(&engine).await;
-    assert_eq!(
-        server.get("/readyz").await.status(),
-        503,
-        "its last change was in 1970"
-    );
-    assert_eq!(server.get("/healthz").await.status(), 200);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    engine.change(
-        "counter",
-        u64::try_from(now.as_millis()).unwrap(),
-        &["7"],
-        &["8"],
-    );
-    soon(async { while server.get("/readyz").await.status() != 200 {} }).await;
-    server.stop().await;
+async fn readiness_is_the_age_of_the_newest_change_and_a_new_subscription_is_no_news() {
+    let ready = async |engine: &Engine| {
+        let server = Server::start(engine).await;
+        let answer = server.get("/readyz").await;
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        assert_eq!(server.get("/healthz").await.status(), 200);
+        server.stop().await;
+        (status, text)
+    };
+    let columns = [("dt", "timestamp with time zone"), ("title", "text")];
+    let at = |ago_s: i64| {
+        let dt = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(ago_s);
+        format!("{}+00\tA", dt.strftime("%Y-%m-%d %H:%M:%S%.3f"))
+    };
+    for (rows, status, says) in [
+        (vec![], 503, "no change has come"),
+        (vec![at(600), at(900)], 503, "the newest change is 6"),
+        (vec![at(600), at(1)], 200, "\"ready\":true"),
+        (vec![at(-3)], 200, "\"age_ms\":0"),
+    ] {
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        let engine = Engine::default().with("latest", &columns, &rows);
+        let (answered, text) = ready(&engine).await;
+        assert_eq!((answered, text.contains(says)), (status, true), "{text}");
+    }
+    let (answered, text) = ready(&Engine::default()).await;
+    assert_eq!((answered, text.contains("latest")), (503, true), "{text}");
 }
