@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::engine::EngineChoice;
 use super::failure::{Exit, Failure};
-use super::service;
+use super::{output, service};
 use crate::ingest::{
     self, IngestError, Input, Limits, LiveConfig, RecordConfig, RecordingConfig, SinkError, Source,
     Status, Target, status::State,
@@ -105,7 +105,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
         () = service::watchdog() => unreachable!("the watchdog never ends"),
     };
     let summary = outcome.map_err(Failure::from)?;
-    eprintln!("{}", progress::summary(&summary.status));
+    output::tell(&progress::summary(&summary.status));
     Ok(())
 }
 

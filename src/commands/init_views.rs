@@ -13,6 +13,7 @@ use super::output;
 use crate::core::connection::{self, Connection};
 use crate::core::dialect::Dialect;
 use crate::core::schema::{self, Definition, Outcome, SchemaError};
+use crate::terminal::text;
 
 /// What `init-views` was told.
 #[derive(Debug, Clone)]
@@ -169,7 +170,11 @@ fn report(definition: &Definition, outcome: Outcome) -> anyhow::Result<u32> {
     let Some((found, replace)) = different else {
         return Ok(0);
     };
-    eprintln!("{found}\n{replace}");
+    // What is found are the engine's words, and it may be anybody's engine.
+    for line in found.lines() {
+        output::tell(&text::harmless(line));
+    }
+    output::tell(replace);
     Ok(1)
 }
 

@@ -25,6 +25,11 @@ pub fn note(words: &str) {
     );
 }
 
+/// Tells people something on stderr, as it is; a stderr that is closed hears nothing.
+pub fn tell(lines: &str) {
+    let _ = writeln!(io::stderr(), "{lines}");
+}
+
 /// The pipe has no reader any more, or the terminal was closed.
 pub fn is_closed(error: &io::Error) -> bool {
     // A terminal that hung up answers with EIO, which the standard library has no name for.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::{Exit, Failure};
 use super::ingest::{Feed, source};
-use super::service;
+use super::{output, service};
 use crate::core::address::Address;
 use crate::core::connection::{self, Connection};
 use crate::core::schema::{self, Outcome};
@@ -332,10 +332,10 @@ fn data_dir_default() -> Result<PathBuf, Failure> {
 
 /// Says where everything is: to people on stderr, to programs on stdout.
 fn say_ready(ready: &Ready, json: bool) -> anyhow::Result<()> {
-    eprintln!("page    http://{}", ready.http);
+    output::tell(&format!("page    http://{}", ready.http));
     if let (Some(pg), Some(data_dir)) = (ready.pg, &ready.data_dir) {
-        eprintln!("engine  postgres://materialize@{pg}/materialize");
-        eprintln!("data    {}", data_dir.display());
+        output::tell(&format!("engine  postgres://materialize@{pg}/materialize"));
+        output::tell(&format!("data    {}", data_dir.display()));
     }
     if json {
         let mut stdout = io::stdout().lock();

@@ -13,8 +13,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, Config, SimpleQueryMessage};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::address::{Address, ChannelBinding, SslMode};
-use super::dialect::{Dialect, quote_identifier, quote_literal};
+use super::address::{Address, ChannelBinding};
+use super::dialect::{Dialect, quote_literal};
 
 /// After this much silence TCP asks whether the other end is still there: sooner than routers forget a quiet connection.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
@@ -123,16 +123,18 @@ pub async fn connect(address: &Address) -> Result<Connection, ConnectError> {
 }
 
 async fn attempt(address: &Address) -> Result<Connection, ConnectError> {
-    let (client, driver) = match open(address, tls::negotiation(address.ssl_mode)).await {
-        // libpq's meaning of `prefer`: a server whose TLS does not work is asked again without.
-        Err(ConnectError::Tls { .. }) if address.ssl_mode == SslMode::Prefer => {
-            open(address, tokio_postgres::config::SslMode::Disable).await?
-        }
-        outcome => outcome?,
-    };
+    let Opened {
+        client,
+        cluster,
+        driver,
+    } = negotiate(address).await?;
     let (dialect, version) = identify(&client, address).await?;
     if let Some(cluster) = &address.cluster {
         choose_cluster(&client, dialect, address, cluster).await?;
+    } else if let (Dialect::Subscribe, Some(_), Some(cluster)) =
+        (dialect, &address.options, cluster)
+    {
+        expect_cluster(&client, dialect, address, &cluster).await?;
     }
     tracing::debug!(engine = %address, version, "connected");
     Ok(Connection {
@@ -143,15 +145,39 @@ async fn attempt(address: &Address) -> Result<Connection, ConnectError> {
     })
 }
 
+/// A session that is let in.
+struct Opened {
+    client: Client,
+    /// The cluster that the engine says the session is on, where it has clusters.
+    cluster: Option<String>,
+    driver: AbortOnDropHandle<()>,
+}
+
+/// Connects with TLS or without, by libpq's rules: what a server does not take one way, `allow` and `prefer` try the other way.
+async fn negotiate(address: &Address) -> Result<Opened, ConnectError> {
+    let (first, others) = tls::attempts(address.ssl_mode);
+    let mut outcome = open(address, first).await;
+    for negotiation in others {
+        match outcome {
+            Err(ConnectError::Tls { .. } | ConnectError::Refused { .. }) => {
+                outcome = open(address, *negotiation).await;
+            }
+            settled => return settled,
+        }
+    }
+    outcome
+}
+
 async fn open(
     address: &Address,
     negotiation: tokio_postgres::config::SslMode,
-) -> Result<(Client, AbortOnDropHandle<()>), ConnectError> {
+) -> Result<Opened, ConnectError> {
     let connector = tls::connector(address)?;
     let (client, mut connection) = config(address, negotiation)
         .connect(connector)
         .await
         .map_err(|error| classify(address, &error))?;
+    let cluster = connection.parameter("cluster").map(str::to_owned);
     let driver = tokio::spawn(async move {
         while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
             match message {
@@ -166,7 +192,11 @@ async fn open(
             }
         }
     });
-    Ok((client, AbortOnDropHandle::new(driver)))
+    Ok(Opened {
+        client,
+        cluster,
+        driver: AbortOnDropHandle::new(driver),
+    })
 }
 
 fn config(address: &Address, negotiation: tokio_postgres::config::SslMode) -> Config {
@@ -229,8 +259,22 @@ async fn first_text(client: &Client, query: &str) -> Result<String, tokio_postgr
     Ok(text.unwrap_or_default().to_owned())
 }
 
-/// Materialize takes any name in `SET cluster` and fails at the first query; so the name is looked up before.
 async fn choose_cluster(
+    client: &Client,
+    dialect: Dialect,
+    address: &Address,
+    cluster: &str,
+) -> Result<(), ConnectError> {
+    expect_cluster(client, dialect, address, cluster).await?;
+    let set = format!("SET cluster = {}", quote_literal(cluster));
+    client
+        .batch_execute(&set)
+        .await
+        .map_err(|error| classify(address, &error))
+}
+
+/// Materialize takes any name for a session's cluster and fails at the first query; so the name is looked up before.
+async fn expect_cluster(
     client: &Client,
     dialect: Dialect,
     address: &Address,
@@ -248,17 +292,13 @@ async fn choose_cluster(
             found.map_err(|error| classify(address, &error))? == cluster
         }
     };
-    if !is_there {
-        return Err(ConnectError::NoCluster {
+    match is_there {
+        true => Ok(()),
+        false => Err(ConnectError::NoCluster {
             address: address.to_string(),
             cluster: cluster.to_owned(),
-        });
+        }),
     }
-    let set = format!("SET cluster = {}", quote_identifier(cluster));
-    client
-        .batch_execute(&set)
-        .await
-        .map_err(|error| classify(address, &error))
 }
 
 /// Sorts what went wrong while connecting.

@@ -1,4 +1,6 @@
 //! What an engine has that can be followed, and which of it somebody may have meant.
+//!
+//! Views are what people look at; the tables and sources below them can be followed, too, and hold everything that ever came.
 
 use tokio_postgres::SimpleQueryMessage;
 
@@ -6,21 +8,42 @@ use super::catalog::{self, KNOWN_VIEWS};
 use super::connection::Connection;
 use super::dialect::Dialect;
 
-/// The names of everything that can be followed: the known views first, in their order, then the user's own.
+/// The names of the views: the known ones first, in their order, then the user's own.
+///
+/// # Errors
+/// The connection is lost.
+pub async fn views(connection: &Connection) -> Result<Vec<String>, tokio_postgres::Error> {
+    let names = shown(connection, views_shown_by(connection.dialect)).await?;
+    Ok(in_order(names))
+}
+
+/// The same with the tables and sources that they stand on.
 ///
 /// # Errors
 /// The connection is lost.
 pub async fn list(connection: &Connection) -> Result<Vec<String>, tokio_postgres::Error> {
-    let questions: &[&str] = match connection.dialect {
-        Dialect::Embedded => &["SHOW VIEWS"],
-        Dialect::Tail => &["SHOW VIEWS", "SHOW SOURCES"],
-        Dialect::Subscribe => &[
-            "SHOW MATERIALIZED VIEWS",
-            "SHOW VIEWS",
-            "SHOW TABLES",
-            "SHOW SOURCES",
-        ],
+    let below: &[&str] = match connection.dialect {
+        Dialect::Embedded => &[],
+        Dialect::Tail => &["SHOW SOURCES"],
+        Dialect::Subscribe => &["SHOW TABLES", "SHOW SOURCES"],
     };
+    let mut names = shown(connection, views_shown_by(connection.dialect)).await?;
+    names.extend(shown(connection, below).await?);
+    Ok(in_order(names))
+}
+
+/// A current Materialize lists materialized views and plain ones apart; the others know one kind.
+fn views_shown_by(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::Embedded | Dialect::Tail => &["SHOW VIEWS"],
+        Dialect::Subscribe => &["SHOW MATERIALIZED VIEWS", "SHOW VIEWS"],
+    }
+}
+
+async fn shown(
+    connection: &Connection,
+    questions: &[&str],
+) -> Result<Vec<String>, tokio_postgres::Error> {
     let mut names = Vec::new();
     for question in questions {
         for message in connection.client.simple_query(question).await? {
@@ -30,12 +53,16 @@ pub async fn list(connection: &Connection) -> Result<Vec<String>, tokio_postgres
             }
         }
     }
-    names.sort_by_key(|name| {
+    Ok(names)
+}
+
+fn in_order(mut names: Vec<String>) -> Vec<String> {
+    names.sort_by_cached_key(|name| {
         let known = KNOWN_VIEWS.iter().position(|view| view.name == name);
         (known.unwrap_or(usize::MAX), name.clone())
     });
     names.dedup();
-    Ok(names)
+    names
 }
 
 /// The names that somebody who wrote `wanted` may have meant, the likeliest first, at most three.

@@ -35,8 +35,10 @@ const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(15);
 /// After this much silence a live stream counts as dead: engines tell progress once a second, and a busy one may skip a few.
 pub const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// How many times longer the first answer may take: an engine may have to read a whole view before it says anything.
-const SNAPSHOT_SILENCE_FACTOR: u32 = 20;
+/// How many times longer the snapshot may take: half an hour. An engine computes a view that was created a moment ago, or a query,
+/// over everything that it holds before it says anything, and whoever gave up earlier would make it begin again; that its machine is
+/// still there, TCP asks meanwhile.
+const SNAPSHOT_SILENCE_FACTOR: u32 = 120;
 /// How often in a row something that looks permanent is believed to pass, once the subscription has been open: an engine that
 /// restarts may let clients in before its views are there.
 const REFUSALS_MAX: u32 = 8;

@@ -68,7 +68,8 @@ fn is_well_typed(document: &Map<String, Value>) -> bool {
         && numbers_are_small(document.values())
 }
 
-/// `2026-08-04T15:24:29.724Z`, which every engine reads alike.
+/// `2026-08-04T15:24:29.724Z`, which every engine reads alike. A leap second is another matter, and so is a time before 1970: Materialize
+/// compares times with `mz_now()`, and that has no negative ones.
 fn is_plain_time(value: &Value) -> bool {
     let Some(text) = value.as_str() else {
         return value.is_null();
@@ -87,7 +88,9 @@ fn is_plain_time(value: &Value) -> bool {
         }
         _ => false,
     });
-    is_plain && text.parse::<jiff::Timestamp>().is_ok()
+    let is_leap_second = text.get(17..19) == Some("60");
+    let time = text.parse::<jiff::Timestamp>().ok();
+    is_plain && !is_leap_second && time.is_some_and(|time| time >= jiff::Timestamp::UNIX_EPOCH)
 }
 
 /// Materialize keeps JSON's numbers as numeric(39): what is finite in a double and has no giant exponent fits.
@@ -180,6 +183,9 @@ mod tests {
             ("2026-08-04t15:24:29Z", false),
             ("2026-08-04T15:24:29.1234567Z", false),
             ("2026-13-04T15:24:29Z", false),
+            ("1970-01-01T00:00:00Z", true),
+            ("1969-12-31T23:59:59.999Z", false),
+            ("2016-12-31T23:59:60Z", false),
             ("", false),
         ];
         for (text, expected) in table {

@@ -4,9 +4,8 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 
 use crate::core::address::Address;
-use crate::core::catalog;
-use crate::core::connection::connect;
-use crate::core::dialect::Dialect;
+use crate::core::connection::{connect, describe};
+use crate::core::relations;
 use crate::core::subscription::{Event, Subscription, Target};
 
 /// A source of views. The engine at an [`Address`] is one.
@@ -36,29 +35,6 @@ impl Views for Address {
 
 async fn list(address: &Address) -> Result<Vec<String>, String> {
     let connection = connect(address).await.map_err(|error| error.to_string())?;
-    // A current Materialize lists plain views and materialized ones apart; the others know one kind.
-    let statements: &[&str] = match connection.dialect {
-        Dialect::Embedded | Dialect::Tail => &["SHOW VIEWS"],
-        Dialect::Subscribe => &["SHOW VIEWS", "SHOW MATERIALIZED VIEWS"],
-    };
-    let mut names = Vec::new();
-    for statement in statements {
-        let rows = connection.client.query(*statement, &[]).await;
-        let rows = rows.map_err(|error| format!("{statement} failed: {error}"))?;
-        for row in rows {
-            names.push(
-                row.try_get::<_, String>(0)
-                    .map_err(|error| format!("{statement} failed: {error}"))?,
-            );
-        }
-    }
-    let rank = |name: &String| {
-        let known = catalog::KNOWN_VIEWS
-            .iter()
-            .position(|view| view.name == name);
-        (known.unwrap_or(usize::MAX), name.clone())
-    };
-    names.sort_by_cached_key(rank);
-    names.dedup();
-    Ok(names)
+    let names = relations::views(&connection).await;
+    names.map_err(|error| format!("could not list the views: {}", describe(&error)))
 }

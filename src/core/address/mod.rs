@@ -33,6 +33,8 @@ const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum SslMode {
     /// No TLS.
     Disable,
+    /// TLS if the server does not talk without it, unverified.
+    Allow,
     /// TLS if the server has it, unverified.
     Prefer,
     /// TLS, unverified: safe against listeners, not against impostors.
@@ -142,7 +144,7 @@ impl AddressError {
             }
             AddressError::InvalidValue {
                 setting: "sslmode", ..
-            } => "sslmode is one of disable, prefer, require, verify-ca and verify-full.",
+            } => "sslmode is one of disable, allow, prefer, require, verify-ca and verify-full.",
             AddressError::InvalidValue { .. } => {
                 "Settings have libpq's meaning; the address may also come from PGHOST, PGPORT and the like."
             }

@@ -267,6 +267,7 @@ fn default_roots(environment: &Environment<'_>) -> Option<PathBuf> {
 fn ssl_mode(text: &str) -> Option<SslMode> {
     Some(match text {
         "disable" => SslMode::Disable,
+        "allow" => SslMode::Allow,
         "prefer" => SslMode::Prefer,
         "require" => SslMode::Require,
         "verify-ca" => SslMode::VerifyCa,

@@ -61,6 +61,7 @@ fn verification_is_the_default_for_other_machines() {
         ("host=localhost hostaddr=10.0.0.1", SslMode::VerifyFull),
         ("postgres://10.0.0.1", SslMode::VerifyFull),
         ("postgres://db.example?sslmode=disable", SslMode::Disable),
+        ("postgres://db.example?sslmode=allow", SslMode::Allow),
         ("postgres://db.example?sslmode=prefer", SslMode::Prefer),
         ("postgres://db.example?sslmode=require", SslMode::Require),
         (

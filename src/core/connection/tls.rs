@@ -7,12 +7,16 @@ use tokio_postgres::config;
 use super::ConnectError;
 use crate::core::address::{Address, Roots, SslMode};
 
-/// How the connection asks for TLS: what is verified is the connector's business.
-pub(super) fn negotiation(mode: SslMode) -> config::SslMode {
+/// How a connection asks for TLS: the first attempt, and those that follow where it is turned away. What is verified is the
+/// connector's business.
+pub(super) fn attempts(mode: SslMode) -> (config::SslMode, &'static [config::SslMode]) {
     match mode {
-        SslMode::Disable => config::SslMode::Disable,
-        SslMode::Prefer => config::SslMode::Prefer,
-        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => config::SslMode::Require,
+        SslMode::Disable => (config::SslMode::Disable, &[]),
+        SslMode::Allow => (config::SslMode::Disable, &[config::SslMode::Require]),
+        SslMode::Prefer => (config::SslMode::Prefer, &[config::SslMode::Disable]),
+        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
+            (config::SslMode::Require, &[])
+        }
     }
 }
 
@@ -24,7 +28,7 @@ pub(super) fn connector(address: &Address) -> Result<MakeTlsConnector, ConnectEr
     };
     let mut builder = TlsConnector::builder();
     match address.ssl_mode {
-        SslMode::Disable | SslMode::Prefer | SslMode::Require => {
+        SslMode::Disable | SslMode::Allow | SslMode::Prefer | SslMode::Require => {
             builder
                 .danger_accept_invalid_certs(true)
                 .danger_accept_invalid_hostnames(true);

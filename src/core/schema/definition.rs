@@ -146,30 +146,50 @@ fn translated_for_tail(mut definition: Definition) -> Definition {
     definition
 }
 
-/// `mz_now() <= X + INTERVAL '1 hour'` in the words of 0.26, wherever it stands; other windows stay as they are, and the engine says
-/// that it does not know `mz_now`.
+/// `mz_now() <= X + INTERVAL '1 hour'` in the words of 0.26, wherever it stands on one line; other windows stay as they are, and the
+/// engine says that it does not know `mz_now`.
 fn windows_translated(query: &str) -> String {
     const NOW: &str = "mz_now() <= ";
-    const HOUR: &str = " + INTERVAL '1 hour'";
+    const INTERVAL: &str = " + INTERVAL '";
     let mut translated = String::new();
     let mut rest = query;
     while let Some((before, after)) = rest.split_once(NOW) {
         translated.push_str(before);
-        match after.split_once(HOUR) {
-            Some((time, following)) if !time.contains('\n') => {
+        let window = after.split_once(INTERVAL).and_then(|(time, after)| {
+            let (length, following) = after.split_once('\'')?;
+            let length_ms = milliseconds(length)?;
+            (!time.contains('\n')).then_some((time, length_ms, following))
+        });
+        match window {
+            Some((time, length_ms, following)) => {
                 let window = format!(
-                    "mz_logical_timestamp() <= (extract(epoch FROM {time}) * 1000)::numeric + 3600000"
+                    "mz_logical_timestamp() <= (extract(epoch FROM {time}) * 1000)::numeric + {length_ms}"
                 );
                 translated.push_str(&window);
                 rest = following;
             }
-            _ => {
+            None => {
                 translated.push_str(NOW);
                 rest = after;
             }
         }
     }
     translated + rest
+}
+
+/// The length of an interval like `90 minutes`; months and years have none.
+fn milliseconds(interval: &str) -> Option<u64> {
+    let (count, unit) = interval.trim().split_once(' ')?;
+    let unit_ms = match unit.trim().trim_end_matches('s') {
+        "millisecond" => 1,
+        "second" => 1_000,
+        "minute" => 60_000,
+        "hour" => 3_600_000,
+        "day" => 86_400_000,
+        "week" => 604_800_000,
+        _ => return None,
+    };
+    count.parse::<u64>().ok()?.checked_mul(unit_ms)
 }
 
 #[cfg(test)]
@@ -215,6 +235,36 @@ mod tests {
             super::definitions(Dialect::Tail, None),
             Err(SchemaError::NoRecording)
         );
+    }
+
+    #[test]
+    fn windows_of_a_fixed_length_are_translated_and_others_are_left_to_the_engine() {
+        let table = [
+            (
+                "mz_now() <= dt + INTERVAL '90 seconds' AND bot",
+                "mz_logical_timestamp() <= (extract(epoch FROM dt) * 1000)::numeric + 90000 AND bot",
+            ),
+            (
+                "mz_now() <= dt + INTERVAL '1 day'\n OR mz_now() <= d2 + INTERVAL '5 minutes'",
+                "mz_logical_timestamp() <= (extract(epoch FROM dt) * 1000)::numeric + 86400000\n OR mz_logical_timestamp() <= (extract(epoch FROM d2) * 1000)::numeric + 300000",
+            ),
+            (
+                "mz_now() <= dt + INTERVAL '1 month'",
+                "mz_now() <= dt + INTERVAL '1 month'",
+            ),
+            (
+                "mz_now() <= dt\n + INTERVAL '1 hour'",
+                "mz_now() <= dt\n + INTERVAL '1 hour'",
+            ),
+            ("mz_now() <= dt", "mz_now() <= dt"),
+            (
+                "mz_now() <= dt + INTERVAL '1",
+                "mz_now() <= dt + INTERVAL '1",
+            ),
+        ];
+        for (query, expected) in table {
+            assert_eq!(windows_translated(query), expected);
+        }
     }
 
     #[test]

@@ -115,6 +115,8 @@ impl Authority {
 /// What a server answers to the question for TLS.
 enum Tls {
     Yes(SslAcceptor),
+    /// Yes, and without it nobody is let in.
+    Only(SslAcceptor),
     No,
     /// It says yes and then speaks something else.
     Broken,
@@ -152,6 +154,11 @@ fn answer(tls: &Tls, mut stream: TcpStream) -> Seen {
         stream
             .read_exact(&mut vec![0; usize::try_from(length).unwrap() - 8])
             .unwrap();
+        if matches!(tls, Tls::Only(_)) {
+            let refusal = "ErrorResponse FATAL 28000 \"TLS encryption is required\"";
+            say(&mut stream, &[refusal]);
+            return Seen::Left;
+        }
         return session(stream, Seen::Plain);
     }
     match tls {
@@ -167,7 +174,7 @@ fn answer(tls: &Tls, mut stream: TcpStream) -> Seen {
             let _ = stream.read_to_end(&mut Vec::new());
             Seen::Left
         }
-        Tls::Yes(acceptor) => {
+        Tls::Yes(acceptor) | Tls::Only(acceptor) => {
             stream.write_all(b"S").unwrap();
             let Ok(mut stream) = acceptor.accept(stream) else {
                 return Seen::Left;
@@ -381,6 +388,20 @@ async fn prefer_goes_on_without_a_tls_that_does_not_work() {
         &[Seen::Left, Seen::Left, Seen::Plain],
     )
     .await;
+}
+
+#[tokio::test]
+async fn allow_asks_for_tls_where_nothing_else_is_taken() {
+    let authority = Authority::new();
+    let settings = format!("host={NAME} sslmode=allow");
+    let acceptor = authority.acceptor("other.example", -HOUR);
+    expect(
+        Tls::Only(acceptor),
+        &[(&settings, None)],
+        &[Seen::Left, encrypted()],
+    )
+    .await;
+    expect(Tls::No, &[(&settings, None)], &[Seen::Plain]).await;
 }
 
 #[tokio::test]
