@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::bind::Binder;
 use super::plan_tests::{NOW_MS, catalog};
-use super::random_queries::query;
+use super::random_queries::{CHANGES, Pool, query};
 use super::*;
 use crate::engine::fold::fold;
 use crate::engine::relations::CHANGE_COLUMNS;
@@ -52,7 +52,11 @@ fn a_smaller_plan_says_the_same() {
     let context = Context::new(&catalog, NOW_MS, Purpose::Maintained);
     for seed in 0..2_000 {
         let mut random = Rng::with_seed(seed);
-        let sql = query(&mut random, true);
+        let pool = Pool {
+            relations: CHANGES,
+            temporal: true,
+        };
+        let sql = query(&mut random, pool);
         let binder = Binder::new(&context);
         let whole = binder
             .ordered_query(&parsed(&sql), &outermost())

@@ -3,6 +3,38 @@
 
 use fastrand::Rng;
 
+use super::bind::Binder;
+use super::{Context, Parameters, Purpose, Relations, Statement, ast, outermost, parse};
+use crate::engine::error::SqlError;
+use crate::engine::plan::Plan;
+use crate::engine::value::{Type, Value};
+
+/// What a random query may be made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Pool<'s> {
+    /// Relations that it may read; each has the columns of [`COLUMNS`].
+    pub(crate) relations: &'s [&'s str],
+    /// Windows of time may be in it.
+    pub(crate) temporal: bool,
+}
+
+/// `recentchanges` alone.
+pub(crate) const CHANGES: &[&str] = &["recentchanges"];
+
+/// What every relation has that a random query reads.
+const COLUMNS: [&str; 10] = [
+    "\"user\"",
+    "type",
+    "wiki",
+    "title",
+    "id",
+    "length_new",
+    "length_old",
+    "bot",
+    "minor",
+    "dt",
+];
+
 /// Columns whose values vary in random changes, by type.
 const TEXTS: [&str; 4] = ["\"user\"", "type", "wiki", "title"];
 const INTEGERS: [&str; 3] = ["id", "length_new", "length_old"];
@@ -17,14 +49,61 @@ enum Kind {
     Time,
 }
 
-/// A query, with a window of time when `temporal` allows it.
-pub(crate) fn query(random: &mut Rng, temporal: bool) -> String {
-    let first = select(random, temporal, None);
+/// A query.
+pub(crate) fn query(random: &mut Rng, pool: Pool<'_>) -> String {
+    let first = select(random, pool, None);
     if random.u8(..6) > 0 {
         return first.sql;
     }
-    let second = select(random, temporal, Some(&first.kinds));
+    let second = select(random, pool, Some(&first.kinds));
     format!("({}) UNION ALL ({})", first.sql, second.sql)
+}
+
+/// A query that gives what it reads: rows with [`COLUMNS`].
+pub(crate) fn view(random: &mut Rng, pool: Pool<'_>) -> String {
+    let grouped = random.u8(..3) == 0;
+    let items = COLUMNS.map(|column| {
+        let kind = kind_of(column);
+        let item = match random.u8(..4) {
+            _ if grouped && column == "wiki" => column.to_owned(),
+            _ if grouped && kind == Kind::Boolean => format!("count(*) > {}", random.u8(..4)),
+            _ if grouped => aggregate(random, kind),
+            0 => scalar(random, kind, 1),
+            _ => column.to_owned(),
+        };
+        format!("{item} AS {column}")
+    });
+    let distinct = one_of(random, &["", "", "", "DISTINCT "]);
+    let mut sql = format!(
+        "SELECT {distinct}{} FROM {}",
+        items.join(", "),
+        from(random, pool)
+    );
+    sql += &conditions(random, pool);
+    if grouped {
+        sql += " GROUP BY wiki";
+    }
+    if random.u8(..4) == 0 {
+        let order: Vec<String> = (1..=COLUMNS.len()).map(|at| at.to_string()).collect();
+        sql += &format!(
+            " ORDER BY 5 DESC, {} LIMIT {}",
+            order.join(", "),
+            random.u8(1..9)
+        );
+    }
+    sql
+}
+
+fn kind_of(column: &str) -> Kind {
+    if TEXTS.contains(&column) {
+        Kind::Text
+    } else if INTEGERS.contains(&column) {
+        Kind::Integer
+    } else if BOOLEANS.contains(&column) {
+        Kind::Boolean
+    } else {
+        Kind::Time
+    }
 }
 
 struct Select {
@@ -32,7 +111,7 @@ struct Select {
     kinds: Vec<Kind>,
 }
 
-fn select(random: &mut Rng, temporal: bool, kinds: Option<&[Kind]>) -> Select {
+fn select(random: &mut Rng, pool: Pool<'_>, kinds: Option<&[Kind]>) -> Select {
     let kinds = kinds.map_or_else(
         || {
             (0..random.usize(1..4))
@@ -57,26 +136,9 @@ fn select(random: &mut Rng, temporal: bool, kinds: Option<&[Kind]>) -> Select {
     let mut sql = format!(
         "SELECT {distinct}{} FROM {}",
         items.join(", "),
-        from(random)
+        from(random, pool)
     );
-    let mut conditions = Vec::new();
-    if random.bool() {
-        conditions.push(scalar(random, Kind::Boolean, 2));
-    }
-    if random.u8(..5) == 0 {
-        conditions.push(format!(
-            "{} IN (SELECT {} FROM recentchanges WHERE {})",
-            text(random, 1),
-            text(random, 1),
-            boolean(random, 1)
-        ));
-    }
-    if temporal && random.bool() {
-        conditions.push(window(random));
-    }
-    if !conditions.is_empty() {
-        sql += &format!(" WHERE {}", conditions.join(" AND "));
-    }
+    sql += &conditions(random, pool);
     if grouped && !keys.is_empty() {
         sql += &format!(" GROUP BY {}", keys.join(", "));
     }
@@ -102,14 +164,71 @@ fn select(random: &mut Rng, temporal: bool, kinds: Option<&[Kind]>) -> Select {
     Select { sql, kinds }
 }
 
-fn from(random: &mut Rng) -> String {
-    match random.u8(..6) {
-        0 => "(SELECT * FROM recentchanges WHERE id IS NOT NULL) AS r".to_owned(),
-        1 => "(SELECT DISTINCT \"user\", type, wiki, title, id, length_new, length_old, bot, minor, dt \
-              FROM recentchanges) AS r"
-            .to_owned(),
-        2 => "(SELECT * FROM recentchanges UNION ALL SELECT * FROM recentchanges WHERE bot) AS r".to_owned(),
-        _ => "recentchanges".to_owned(),
+/// WHERE, or nothing. Mostly conditions that many rows meet: of what is never there nothing can be wrong.
+fn conditions(random: &mut Rng, pool: Pool<'_>) -> String {
+    let mut conditions = Vec::new();
+    if random.u8(..3) == 0 {
+        let condition = scalar(random, Kind::Boolean, 2);
+        conditions.push(match random.bool() {
+            true => condition,
+            false => format!("coalesce({condition}, true)"),
+        });
+    }
+    if random.u8(..3) == 0 {
+        let among = match random.u8(..3) {
+            0 => format!(" WHERE {}", boolean(random, 1)),
+            1 if pool.temporal => format!(" WHERE {}", window(random)),
+            _ => String::new(),
+        };
+        let column = one_of(random, &TEXTS);
+        let (left, right) = match random.bool() {
+            true => (column.to_owned(), column.to_owned()),
+            false => (text(random, 1), text(random, 1)),
+        };
+        let relation = one_of(random, pool.relations);
+        conditions.push(format!("{left} IN (SELECT {right} FROM {relation}{among})"));
+    }
+    if pool.temporal && random.u8(..4) == 0 {
+        conditions.push(window(random));
+    }
+    if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", conditions.join(" AND "))
+    }
+}
+
+/// A relation, or a query over one or two that has the same columns.
+fn from(random: &mut Rng, pool: Pool<'_>) -> String {
+    let relation = one_of(random, pool.relations);
+    let columns = COLUMNS.join(", ");
+    match random.u8(..9) {
+        0 => format!("(SELECT * FROM {relation} WHERE id IS NOT NULL) AS r"),
+        1 => format!("(SELECT DISTINCT {columns} FROM {relation}) AS r"),
+        2 => format!(
+            "(SELECT {columns} FROM {relation} UNION ALL SELECT {columns} FROM {relation} WHERE bot) AS r"
+        ),
+        3 => {
+            let columns = COLUMNS.map(|column| format!("{}.{column}", one_of(random, &["a", "b"])));
+            format!(
+                "(SELECT {} FROM {relation} AS a {} {} AS b ON a.{key} = b.{key} AND {}) AS r",
+                columns.join(", "),
+                one_of(random, &["JOIN", "LEFT JOIN", "RIGHT JOIN"]),
+                one_of(random, pool.relations),
+                one_of(
+                    random,
+                    &[
+                        "a.id <> b.id",
+                        "a.bot",
+                        "true",
+                        "(b.minor OR a.length_new > b.length_old)"
+                    ]
+                ),
+                key = one_of(random, &["wiki", "id", "\"user\""]),
+            )
+        }
+        4 if pool.temporal => format!("(SELECT * FROM {relation} WHERE {}) AS r", window(random)),
+        _ => relation.to_owned(),
     }
 }
 
@@ -299,5 +418,29 @@ fn time(random: &mut Rng, depth: u8) -> String {
             one_of(random, &["1 hour", "-90 seconds", "1 month"])
         ),
         _ => inner(random),
+    }
+}
+
+/// A query as it is written: nothing is made smaller, and `mz_now()` is a point in time like any other.
+pub(crate) struct Written(Box<ast::Query>);
+
+impl Written {
+    pub(crate) fn new(sql: &str) -> Self {
+        let mut statements = parse(&sql.replace("mz_now()", "$1")).unwrap();
+        match statements.remove(0) {
+            Statement::Select(query) => Written(query),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Its plan when it is `now_ms`.
+    pub(crate) fn plan(&self, relations: &dyn Relations, now_ms: u64) -> Result<Plan, SqlError> {
+        let now = Value::TimestampTz(now_ms as i64 * 1_000);
+        let context = Context {
+            parameters: Parameters::Values(&[(now, Type::TimestampTz)]),
+            ..Context::new(relations, now_ms, Purpose::Once)
+        };
+        let ordered = Binder::new(&context).ordered_query(&self.0, &outermost())?;
+        Ok(ordered.unordered().plan)
     }
 }
