@@ -70,7 +70,7 @@ fn every_view_equals_its_evaluation_from_scratch() {
         let mut engine = Engine::with_sql();
         let views = views(&mut engine);
         let mut arrived: Vec<(u64, Row)> = Vec::new();
-        let mut watched: BTreeMap<String, (super::handle::Feed, BTreeMap<Row, i64>)> =
+        let mut watched: BTreeMap<String, (super::feed::Feed, BTreeMap<Row, i64>)> =
             BTreeMap::new();
         for step in 0..30 {
             if step % 10 == 0 {

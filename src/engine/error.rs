@@ -97,6 +97,8 @@ pub enum SqlState {
     UndefinedObject,
     /// 53100
     DiskFull,
+    /// 53200
+    OutOfMemory,
     /// 53300
     TooManyConnections,
     /// 53400
@@ -163,6 +165,7 @@ impl SqlState {
             SqlState::DuplicateCursor => "42P03",
             SqlState::DuplicateTable => "42P07",
             SqlState::DiskFull => "53100",
+            SqlState::OutOfMemory => "53200",
             SqlState::TooManyConnections => "53300",
             SqlState::ConfigurationLimitExceeded => "53400",
             SqlState::ProgramLimitExceeded => "54000",

@@ -3,15 +3,14 @@
 //! Only planned, typed input passes through here, so nothing that came from the network can upset the worker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::catalog::{Catalog, Relation};
 use super::error::{SqlError, SqlState};
+use super::feed::Feed;
 use super::plan::Query;
 use super::store::batch::Batch;
-use super::value::Row;
 
 /// Commands that wait for the worker. It takes them one after another; what does not fit waits in its sender, which is how
 /// a fast ingester is slowed down to what the disk takes.
@@ -65,114 +64,6 @@ pub struct Appended {
     pub canaries: u64,
     /// At which time the batch is visible, in milliseconds since the epoch.
     pub timestamp_ms: u64,
-}
-
-/// All changes of a query's rows, tick by tick.
-#[derive(Debug)]
-pub struct Feed {
-    /// The time of the snapshot.
-    pub as_of_ms: u64,
-    /// The ticks, first the snapshot. Bounded: a subscriber that does not drain it is cut off with an error.
-    pub ticks: Ticks,
-}
-
-/// The receiving end of a feed.
-///
-/// What waits in it is counted, so that the bound is on updates, which have a size, and not only on ticks, which have none.
-#[derive(Debug)]
-pub struct Ticks {
-    queue: mpsc::UnboundedReceiver<Result<Tick, SqlError>>,
-    waiting: Arc<Waiting>,
-}
-
-/// What a subscriber has not yet taken.
-#[derive(Debug, Default)]
-struct Waiting {
-    ticks: AtomicUsize,
-    updates: AtomicUsize,
-}
-
-/// Ticks that may wait for a subscriber: a minute of them when sixteen batches a second arrive. A subscriber that is further
-/// behind is cut off with 53400.
-pub const FEED_TICKS_MAX: usize = 1024;
-
-/// Updates that may wait for a subscriber beyond the snapshot, some tens of megabytes; then as [`FEED_TICKS_MAX`].
-pub const FEED_UPDATES_MAX: usize = 262_144;
-
-impl Ticks {
-    /// The next tick; an error is the last one. `None`: the engine has stopped. Cancel safe.
-    pub async fn recv(&mut self) -> Option<Result<Tick, SqlError>> {
-        let tick = self.queue.recv().await?;
-        if let Ok(tick) = &tick {
-            self.waiting.ticks.fetch_sub(1, Ordering::Relaxed);
-            let updates = tick.updates.len();
-            self.waiting.updates.fetch_sub(updates, Ordering::Relaxed);
-        }
-        Some(tick)
-    }
-}
-
-/// The worker's end of a feed.
-#[derive(Debug)]
-pub(crate) struct Subscriber {
-    queue: mpsc::UnboundedSender<Result<Tick, SqlError>>,
-    waiting: Arc<Waiting>,
-    updates_max: usize,
-}
-
-impl Subscriber {
-    /// Both ends of a feed whose first tick is `snapshot`.
-    pub(crate) fn new(snapshot: Tick) -> (Self, Ticks) {
-        let (sender, queue) = mpsc::unbounded_channel();
-        let waiting = Arc::new(Waiting::default());
-        let subscriber = Subscriber {
-            queue: sender,
-            waiting: waiting.clone(),
-            updates_max: snapshot.updates.len() + FEED_UPDATES_MAX,
-        };
-        subscriber.send(snapshot);
-        (subscriber, Ticks { queue, waiting })
-    }
-
-    /// Queues a tick. False: the subscriber is gone, or too far behind and told so; it is to be forgotten.
-    pub(crate) fn send(&self, tick: Tick) -> bool {
-        let updates = tick.updates.len();
-        let ahead = (
-            self.waiting.ticks.fetch_add(1, Ordering::Relaxed),
-            self.waiting.updates.fetch_add(updates, Ordering::Relaxed),
-        );
-        if ahead.0 < FEED_TICKS_MAX && ahead.1 + updates <= self.updates_max {
-            return self.queue.send(Ok(tick)).is_ok();
-        }
-        self.fail(
-            SqlError::new(
-                SqlState::ConfigurationLimitExceeded,
-                "the subscriber reads more slowly than the query changes",
-            )
-            .hint("Subscribe again: the new snapshot holds what was missed."),
-        );
-        false
-    }
-
-    /// Ends the feed with an error.
-    pub(crate) fn fail(&self, error: SqlError) {
-        // A subscriber that is gone needs no error.
-        let _ = self.queue.send(Err(error));
-    }
-
-    /// The subscriber has gone away.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.queue.is_closed()
-    }
-}
-
-/// What happened up to a time.
-#[derive(Debug, Clone)]
-pub struct Tick {
-    /// Updates (row, time, diff), consolidated, in order of time; shared by all subscribers of the query.
-    pub updates: Arc<[(Row, u64, i64)]>,
-    /// No update before this time is still to come, in milliseconds since the epoch.
-    pub upper_ms: u64,
 }
 
 /// A handle of the running engine; cheap to clone.

@@ -7,6 +7,7 @@
 //!  +------------------- ticks <----------------------+
 //! ```
 
+mod budget;
 #[cfg(test)]
 mod builtin_tests;
 pub mod catalog;
@@ -15,6 +16,7 @@ mod definition;
 pub mod door;
 pub mod error;
 pub mod expr;
+pub mod feed;
 pub mod fold;
 pub mod handle;
 #[cfg(test)]

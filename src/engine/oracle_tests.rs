@@ -12,7 +12,7 @@ use std::fmt::Debug;
 use fastrand::Rng;
 
 use super::error::SqlError;
-use super::handle::{Feed, Tick};
+use super::feed::{Feed, Tick};
 use super::relations::CHANGE_COLUMNS;
 use super::store::batch::Batch;
 use super::value::Row;
@@ -172,7 +172,9 @@ impl<Q: Debug> Watched<Q> {
             counted(rows.unwrap_or_else(|error| panic!("{error}: {query:#?}")))
         };
         while let Some(tick) = futures::FutureExt::now_or_never(self.feed.ticks.recv()) {
-            let Tick { updates, upper_ms } = tick.unwrap().unwrap();
+            let Tick {
+                updates, upper_ms, ..
+            } = tick.unwrap().unwrap();
             for same_time in updates.chunk_by(|(_, left, _), (_, right, _)| left == right) {
                 let time = same_time[0].1;
                 assert!(

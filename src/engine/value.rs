@@ -137,6 +137,16 @@ impl Row {
     pub fn values(&self) -> &[Value] {
         &self.0
     }
+
+    /// About how much memory it takes, as if it shared nothing.
+    pub fn bytes(&self) -> usize {
+        const SHARED: usize = 2 * size_of::<usize>();
+        let text = |value: &Value| match value {
+            Value::Text(text) => SHARED + text.len(),
+            _ => 0,
+        };
+        SHARED + size_of_val(&*self.0) + self.0.iter().map(text).sum::<usize>()
+    }
 }
 
 impl FromIterator<Value> for Row {

@@ -2,6 +2,7 @@
 //! client comes in over a socket.
 
 mod copying;
+mod crowds;
 mod drivers;
 mod raw;
 mod sessions;

@@ -13,8 +13,9 @@ use super::linear::Span;
 use super::operators::{Time, update};
 use super::render::{Parts, render};
 use super::{QueryId, ViewId};
+use crate::engine::budget::Budget;
 use crate::engine::error::SqlError;
-use crate::engine::handle::{Subscriber, Tick};
+use crate::engine::feed::{Subscriber, Tick};
 use crate::engine::packed::Packed;
 use crate::engine::plan::Plan;
 use crate::engine::store::StoreError;
@@ -228,15 +229,20 @@ impl Maintained {
     }
 
     /// Tells subscribers what happened up to `time`, or that nothing did when they have heard nothing for long.
-    pub(super) fn tell(&mut self, updates: Vec<(Row, Time, i64)>, time: Time, progress_ms: u64) {
+    pub(super) fn tell(
+        &mut self,
+        updates: Vec<(Row, Time, i64)>,
+        time: Time,
+        progress_ms: u64,
+        budget: &Arc<Budget>,
+    ) {
         if !updates.is_empty() || time >= self.told_ms + progress_ms {
             self.told_ms = time;
-            let tick = Tick {
-                updates: Arc::from(updates),
-                upper_ms: time + 1,
-            };
-            self.subscribers
-                .retain(|subscriber| subscriber.send(tick.clone()));
+            if !self.subscribers.is_empty() {
+                let tick = Tick::new(updates.into(), time + 1, budget);
+                self.subscribers
+                    .retain(|subscriber| subscriber.send(tick.clone(), budget));
+            }
         }
         self.subscribers.retain(|subscriber| !subscriber.is_gone());
         if self.subscribers.is_empty() {

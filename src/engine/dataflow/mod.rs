@@ -26,8 +26,9 @@ use timely::worker::Worker as Timely;
 use self::changes::Prepared;
 use self::maintained::Maintained;
 use self::operators::Time;
+use super::budget::Budget;
 use super::error::{SqlError, SqlState};
-use super::handle::{Feed, Subscriber, Tick};
+use super::feed::{self, FEEDS_BYTES_MAX, Feed, Subscriber, Tick};
 use super::packed::Packed;
 use super::plan::Plan;
 use super::relations::INGEST_POSITION;
@@ -69,6 +70,8 @@ pub(crate) struct Dataflows {
     position_updates: Vec<(Row, Time, i64)>,
     /// Every time up to this one is closed.
     closed_ms: Time,
+    /// What waits for subscribers.
+    feeds: Arc<Budget>,
 }
 
 /// A batch as it will enter every dataflow.
@@ -102,6 +105,7 @@ impl Dataflows {
             positions: BTreeMap::new(),
             position_updates: Vec::new(),
             closed_ms,
+            feeds: Budget::new(FEEDS_BYTES_MAX),
         }
     }
 
@@ -172,6 +176,7 @@ impl Dataflows {
     /// # Errors
     /// As [`Dataflows::create_views`]; also whatever fails in one of the query's rows.
     pub(crate) fn subscribe(&mut self, plan: &Plan, past: &Past<'_>) -> Result<Feed, SqlError> {
+        feed::check_room(&self.feeds)?;
         let id = match self.find(plan) {
             Some(id) => id,
             None => {
@@ -189,13 +194,8 @@ impl Dataflows {
             return Err(error);
         }
         let query = self.queries.get_mut(&id).expect("found or installed above");
-        let snapshot = Tick {
-            updates: query
-                .rows()
-                .map(|(row, diff)| (row, as_of_ms, diff))
-                .collect(),
-            upper_ms: as_of_ms + 1,
-        };
+        let updates = query.rows().map(|(row, diff)| (row, as_of_ms, diff));
+        let snapshot = Tick::new(updates.collect(), as_of_ms + 1, &self.feeds);
         let (subscriber, ticks) = Subscriber::new(snapshot);
         query.subscribers.push(subscriber);
         query.unused_since_ms = None;
@@ -499,6 +499,7 @@ impl Dataflows {
                 brought_out.remove(id).unwrap_or_default(),
                 time,
                 PROGRESS_MS,
+                &self.feeds,
             );
         }
         let unused: Vec<QueryId> = self

@@ -5,7 +5,7 @@
 
 use super::encoding::{Field, FieldType};
 use crate::engine::error::{SqlError, SqlState};
-use crate::engine::handle::Tick;
+use crate::engine::feed::Tick;
 use crate::engine::value::{Column, Row, Type};
 
 /// One row of a SUBSCRIBE.
@@ -124,6 +124,7 @@ pub(crate) fn fields(progress: bool, columns: &[Column]) -> Vec<Field> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::budget::Budget;
     use crate::engine::value::Value;
 
     fn row(int: i64) -> Row {
@@ -131,13 +132,10 @@ mod tests {
     }
 
     fn tick(updates: &[(i64, u64, i64)], upper_ms: u64) -> Tick {
-        Tick {
-            updates: updates
-                .iter()
-                .map(|(int, time, diff)| (row(*int), *time, *diff))
-                .collect(),
-            upper_ms,
-        }
+        let updates = updates
+            .iter()
+            .map(|(int, time, diff)| (row(*int), *time, *diff));
+        Tick::new(updates.collect(), upper_ms, &Budget::new(1_000))
     }
 
     fn told(feed: &mut Changefeed, tick: &Tick) -> (Vec<Event>, Course) {

@@ -5,6 +5,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::de::IgnoredAny;
 
 use super::copy_syntax::Syntax;
+use super::memory::{Kept, Memory};
 use crate::copy_text;
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::sql::CopyOptions;
@@ -18,13 +19,23 @@ pub(crate) const DOCUMENT_BYTES_MAX: usize = 1 << 20;
 pub(crate) const BATCH_BYTES_MAX: usize = 64 << 20;
 
 /// Documents gathered for one batch, within [`BATCH_BYTES_MAX`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Batch {
     documents: Vec<Bytes>,
     bytes: usize,
+    kept: Kept,
 }
 
 impl Batch {
+    /// No documents yet.
+    pub(crate) fn new(memory: &Memory) -> Batch {
+        Batch {
+            documents: Vec::new(),
+            bytes: 0,
+            kept: memory.nothing(),
+        }
+    }
+
     /// Adds a document that has been checked.
     pub(crate) fn push(&mut self, document: Bytes) -> Result<(), SqlError> {
         self.bytes += document.len();
@@ -35,6 +46,7 @@ impl Batch {
             )
             .hint("Send the changes in several COPYs or transactions."));
         }
+        self.kept.at_least(self.bytes)?;
         self.documents.push(document);
         Ok(())
     }
@@ -59,9 +71,9 @@ impl Batch {
         self.documents.len()
     }
 
-    /// The documents.
-    pub(crate) fn into_documents(self) -> Vec<Bytes> {
-        self.documents
+    /// The documents, and what they are counted as until they are somebody else's.
+    pub(crate) fn into_documents(self) -> (Vec<Bytes>, Kept) {
+        (self.documents, self.kept)
     }
 }
 
@@ -115,7 +127,7 @@ struct Scan {
 
 impl Decoder {
     /// A decoder for COPY with these options.
-    pub(crate) fn new(options: &CopyOptions) -> Result<Decoder, SqlError> {
+    pub(crate) fn new(options: &CopyOptions, memory: &Memory) -> Result<Decoder, SqlError> {
         Ok(Decoder {
             syntax: Syntax::new(options, "COPY FROM STDIN")?,
             header: options.header,
@@ -123,7 +135,7 @@ impl Decoder {
             scan: Scan::default(),
             line: 0,
             ended: false,
-            batch: Batch::default(),
+            batch: Batch::new(memory),
         })
     }
 
@@ -157,7 +169,7 @@ impl Decoder {
                 ),
             ));
         }
-        Ok(())
+        self.batch.kept.at_least(self.batch.bytes + self.rest.len())
     }
 
     /// The batch, after the last piece; a last row needs no newline.
@@ -303,11 +315,11 @@ mod tests {
         data: &[u8],
         pieces_of: usize,
     ) -> Result<Vec<Bytes>, SqlError> {
-        let mut decoder = Decoder::new(options)?;
+        let mut decoder = Decoder::new(options, &Memory::default())?;
         for piece in data.chunks(pieces_of.max(1)) {
             decoder.push(&Bytes::copy_from_slice(piece))?;
         }
-        Ok(decoder.finish()?.into_documents())
+        Ok(decoder.finish()?.into_documents().0)
     }
 
     #[test]
@@ -371,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_bounded() {
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(&Memory::default());
         let document = Bytes::from(vec![b' '; DOCUMENT_BYTES_MAX]);
         let fits = BATCH_BYTES_MAX / DOCUMENT_BYTES_MAX;
         for _ in 0..fits {
@@ -379,6 +391,20 @@ mod tests {
         }
         let error = batch.push(document).unwrap_err();
         assert_eq!(error.state, SqlState::ProgramLimitExceeded);
+    }
+
+    #[test]
+    fn batches_together_are_bounded() {
+        let memory = Memory::of(3 * DOCUMENT_BYTES_MAX);
+        let (mut ann, mut bob) = (Batch::new(&memory), Batch::new(&memory));
+        let document = Bytes::from(vec![b' '; DOCUMENT_BYTES_MAX]);
+        ann.push(document.clone()).unwrap();
+        ann.push(document.clone()).unwrap();
+        bob.push(document.clone()).unwrap();
+        let error = bob.push(document.clone()).unwrap_err();
+        assert_eq!(error.state, SqlState::OutOfMemory);
+        drop(ann);
+        bob.push(document).unwrap();
     }
 
     proptest! {

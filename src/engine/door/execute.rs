@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use pgwire::messages::response::TransactionStatus;
 
+use super::answer::Answer;
 use super::backend::Outbox;
 use super::copy_in::{Batch, Decoder, check_document};
 use super::encoding::{self, Format, Line};
 use super::frontend::Message;
+use super::memory::Kept;
 use super::planned::{self, Planned, Rows};
 use super::portal::{Portal, State};
-use super::session::{Session, Stop};
+use super::session::{Session, Stop, Transaction};
 use super::stream::{Sent, Subscription};
 use super::wire::{Ended, Wire};
 use crate::engine::catalog::Kind;
@@ -37,11 +39,8 @@ impl Session {
         };
         if let State::New = portal.state {
             portal.state = match planned {
-                Planned::Select(plan) => {
-                    let rows = self.rows(plan.query.clone()).await?;
-                    State::Rows(rows.into_iter())
-                }
-                Planned::Rows(rows) => State::Rows(rows.rows.clone().into_iter()),
+                Planned::Select(plan) => State::Rows(self.answer(plan.query.clone()).await?),
+                Planned::Rows(rows) => State::Rows(self.known(rows)),
                 Planned::Subscribe(plan) => {
                     self.wire.out.notice(
                         "NOTICE",
@@ -83,12 +82,15 @@ impl Session {
                 }
                 Planned::Declare { cursor, source } => {
                     let (cursor, source) = (cursor.clone(), source.clone());
-                    self.declare(cursor, *source).await?;
+                    let kept = std::mem::replace(&mut portal.kept, self.memory.nothing());
+                    self.declare(cursor, Portal::new(Some(*source), Vec::new(), kept))
+                        .await?;
                     State::Done
                 }
                 Planned::Command(statement) => {
                     let statement = statement.clone();
-                    self.command(statement).await?;
+                    let kept = std::mem::replace(&mut portal.kept, self.memory.nothing());
+                    self.command(statement, kept).await?;
                     State::Done
                 }
             };
@@ -129,17 +131,25 @@ impl Session {
         Ok(())
     }
 
+    /// Rows that were known when the statement was planned.
+    fn known(&self, rows: &Rows) -> Answer {
+        Answer::kept(rows.rows.clone(), self.memory.nothing())
+    }
+
     /// A query's rows as of now, in its order.
-    async fn rows(&mut self, query: Arc<Query>) -> Result<Vec<Row>, Stop> {
+    async fn answer(&mut self, query: Arc<Query>) -> Result<Answer, Stop> {
         if query.plan.reads().is_empty() {
+            let mut kept = self.memory.nothing();
             let folded = move || {
                 let rows = fold::constant(&query.plan, planned::now_ms())?;
-                query.present(rows.into_iter().map(|row| (row, 1)))
+                let rows = query.present(rows.into_iter().map(|row| (row, 1)))?;
+                kept.at_least(rows.iter().map(Row::bytes).sum())?;
+                Ok(Answer::kept(rows, kept))
             };
             return apart(&mut self.wire, folded).await;
         }
         let engine = self.engine.clone();
-        let answer = async {
+        let snapshot = async {
             let mut feed = engine.subscribe(query.clone()).await?;
             // The first tick is the snapshot; a feed without one has ended with the engine.
             feed.ticks.recv().await.unwrap_or_else(|| {
@@ -150,12 +160,13 @@ impl Session {
             })
         };
         let tick = tokio::select! {
-            tick = answer => tick?,
+            tick = snapshot => tick?,
             interrupt = self.wire.interrupted() => return Err(interrupt.into()),
         };
         let present = move || {
             let rows = tick.updates.iter();
-            query.present(rows.map(|(row, _, diff)| (row.clone(), *diff)))
+            let rows = query.present(rows.map(|(row, _, diff)| (row.clone(), *diff)))?;
+            Ok(Answer::held(rows, tick.held()))
         };
         apart(&mut self.wire, present).await
     }
@@ -184,14 +195,16 @@ impl Session {
                 }
             }
             Planned::Select(plan) => {
-                let rows = self.rows(plan.query.clone()).await?;
+                let mut answer = self.answer(plan.query.clone()).await?;
                 header(&mut self.wire, &mut line);
-                for row in &rows {
+                let mut count = 0;
+                while let Some(row) = answer.next() {
                     row.values().iter().for_each(|value| line.put(value));
                     line.send(&mut self.wire.out);
                     self.wire.flush_if_large().await?;
+                    count += 1;
                 }
-                rows.len() as u64
+                count
             }
             _ => {
                 return Err(SqlError::new(
@@ -207,7 +220,7 @@ impl Session {
     }
 
     async fn copy_in(&mut self, options: &CopyOptions) -> Result<(), Stop> {
-        let mut decoder = Decoder::new(options)?;
+        let mut decoder = Decoder::new(options, &self.memory)?;
         self.wire.out.copy_in(1);
         self.wire.flush().await?;
         loop {
@@ -240,9 +253,9 @@ impl Session {
     }
 
     async fn insert(&mut self, query: Arc<Query>) -> Result<(), Stop> {
-        let rows = self.rows(query).await?;
-        let mut batch = Batch::default();
-        for row in &rows {
+        let mut answer = self.answer(query).await?;
+        let mut batch = Batch::new(&self.memory);
+        while let Some(row) = answer.next() {
             let Some(document) = row.values().first().and_then(|value| value.text()) else {
                 return Err(SqlError::new(
                     SqlState::NotNullViolation,
@@ -271,7 +284,9 @@ impl Session {
         if batch.len() == 0 {
             return Ok(());
         }
-        let appended = self.engine.append(batch.into_documents()).await?;
+        let (documents, kept) = batch.into_documents();
+        let appended = self.engine.append(documents).await?;
+        drop(kept);
         tracing::debug!(
             kept = appended.kept,
             repeats = appended.repeats,
@@ -347,7 +362,7 @@ impl Session {
         .hint("Run it by itself: with autocommit on, in drivers that begin transactions unasked."))
     }
 
-    async fn declare(&mut self, cursor: String, source: Planned) -> Result<(), Stop> {
+    async fn declare(&mut self, cursor: String, mut portal: Portal) -> Result<(), Stop> {
         if !self.transaction.is_open() {
             return Err(SqlError::new(
                 SqlState::NoActiveSqlTransaction,
@@ -356,7 +371,6 @@ impl Session {
             .into());
         }
         self.portals.check_free(&cursor)?;
-        let mut portal = Portal::new(Some(source), Vec::new());
         if let Some(Planned::Subscribe(plan)) = &portal.planned {
             // A subscription begins when it is declared, so that nothing between here and the first FETCH is missed.
             let subscription = Subscription::open(&self.engine, plan).await?;
@@ -395,12 +409,11 @@ impl Session {
         formats: &[Format],
     ) -> Result<u64, Stop> {
         if let (State::New, Some(planned)) = (&cursor.state, &cursor.planned) {
-            let rows = match planned {
-                Planned::Select(plan) => self.rows(plan.query.clone()).await?,
-                Planned::Rows(rows) => rows.rows.clone(),
-                _ => Vec::new(),
+            cursor.state = match planned {
+                Planned::Select(plan) => State::Rows(self.answer(plan.query.clone()).await?),
+                Planned::Rows(rows) => State::Rows(self.known(rows)),
+                _ => State::Done,
             };
-            cursor.state = State::Rows(rows.into_iter());
         }
         match &mut cursor.state {
             State::New | State::Done => Ok(0),
@@ -422,7 +435,8 @@ impl Session {
         }
     }
 
-    async fn command(&mut self, statement: Statement) -> Result<(), Stop> {
+    /// `kept` is what the statement is counted as: it goes to what outlives it.
+    async fn command(&mut self, statement: Statement, kept: Kept) -> Result<(), Stop> {
         match statement {
             Statement::Begin => {
                 if self.transaction.is_open() {
@@ -499,7 +513,7 @@ impl Session {
                     .iter()
                     .map(|parameter| sql::declared_type(parameter).map(encoding::oid_of))
                     .collect::<Result<_, _>>()?;
-                let prepared = self.planner("").prepared(Some(*statement), types)?;
+                let prepared = self.planner("").prepared(Some(*statement), types, kept)?;
                 self.statements.check_free(&name)?;
                 self.statements.insert(name, Arc::new(prepared))?;
                 self.wire.out.complete("PREPARE");
@@ -545,9 +559,8 @@ impl Session {
         if !self.transaction.is_open() {
             self.warn("25P01", "there is no transaction in progress");
         }
-        let written = std::mem::take(&mut self.transaction.written);
         // The block is over, whatever becomes of its batch.
-        self.end_transaction();
+        let written = self.end_transaction().written;
         if failed {
             self.wire.out.complete("ROLLBACK");
             return Ok(());
@@ -557,9 +570,9 @@ impl Session {
         Ok(())
     }
 
-    fn end_transaction(&mut self) {
-        self.transaction = super::session::Transaction::default();
+    fn end_transaction(&mut self) -> Transaction {
         self.portals.clear();
+        std::mem::replace(&mut self.transaction, Transaction::new(&self.memory))
     }
 
     fn in_transaction(&self, statement: &str) -> Result<(), SqlError> {
@@ -645,12 +658,12 @@ async fn apart<T: Send + 'static>(
 /// Sends rows up to `rows_max`.
 async fn send_rows(
     wire: &mut Wire,
-    rows: &mut std::vec::IntoIter<Row>,
+    answer: &mut Answer,
     rows_max: Option<u64>,
     formats: &[Format],
 ) -> Result<Sent, Stop> {
     let mut sent = 0;
-    for row in rows.by_ref() {
+    while let Some(row) = answer.next() {
         wire.out
             .data_row(|bytes| encoding::data_row(bytes, &row, formats));
         wire.flush_if_large().await?;
@@ -659,7 +672,7 @@ async fn send_rows(
             break;
         }
     }
-    if Some(sent) == rows_max && rows.len() > 0 {
+    if Some(sent) == rows_max && !answer.is_over() {
         return Ok(Sent::Some(sent));
     }
     Ok(Sent::All(sent))

@@ -7,13 +7,17 @@
 //! one, so it would notice neither the Terminate nor the end of a client whose subscription is silent, and its decoders
 //! trust the counts inside a message (see `frontend`).
 
+mod answer;
 mod backend;
+mod cancels;
 mod changefeed;
 mod copy_in;
 mod copy_syntax;
 mod encoding;
 mod execute;
 mod frontend;
+mod memory;
+mod openings;
 mod parameters;
 mod planned;
 mod portal;
@@ -24,26 +28,35 @@ mod startup;
 mod stream;
 mod wire;
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::handle::Engine;
-use crate::engine::error::{SqlError, SqlState};
-use backend::{Outbox, Severity};
+use cancels::Cancels;
+use memory::Memory;
+use openings::{Opening, Openings};
 
 /// Sessions at a time: a page needs one a view, a pool of a tool a dozen. One more is told 53300 and closed.
 pub const CONNECTIONS_MAX: usize = 256;
 
 /// How long a client may take to say who it is; connections that never do are closed then.
 const STARTUP_MAX: Duration = Duration::from_secs(10);
+
+/// A connection on which nothing has come for so long is asked whether its other end is still there: by the kernel, so that a
+/// silent session costs nothing.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+
+/// How often it is asked again, and how many questions may stay without an answer. A client whose machine or network is gone
+/// is so noticed within two minutes, and its session ends.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+const KEEPALIVE_UNANSWERED_MAX: u32 = 4;
 
 /// How long sessions may take to say goodbye when the engine stops; the rest are cut off.
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
@@ -61,22 +74,26 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (stop, stopping) = watch::channel(false);
-    let cancels = Arc::new(Cancels::default());
-    let mut sessions = JoinSet::new();
+    let shared = Arc::new(Shared {
+        engine,
+        cancels: Arc::default(),
+        seats: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        memory: Memory::default(),
+    });
+    let mut openings = Openings::default();
+    let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
         let event = tokio::select! {
             () = &mut shutdown => Event::Shutdown,
             accepted = listener.accept() => Event::Accepted(accepted.map(|(socket, _)| socket)),
-            Some(joined) = sessions.join_next() => Event::Left(joined),
+            Some(joined) = connections.join_next() => Event::Left(joined),
         };
         match event {
-            Event::Accepted(Ok(socket)) if sessions.len() < CONNECTIONS_MAX => {
-                let (engine, cancels, stopping) =
-                    (engine.clone(), cancels.clone(), stopping.clone());
-                sessions.spawn(serve(socket, engine, cancels, stopping));
+            Event::Accepted(Ok(socket)) => {
+                let opening = openings.enter();
+                connections.spawn(serve(socket, shared.clone(), opening, stopping.clone()));
             }
-            Event::Accepted(Ok(socket)) => turn_away(&socket),
             Event::Accepted(Err(error)) => {
                 tracing::warn!("could not accept a connection: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -88,9 +105,9 @@ pub async fn run(
     }
     // Every session holds a receiver; one that is gone has nothing to be told.
     let _ = stop.send(true);
-    let goodbye = async { while sessions.join_next().await.is_some() {} };
+    let goodbye = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(GOODBYE_MAX, goodbye).await.is_err() {
-        sessions.shutdown().await;
+        connections.shutdown().await;
     }
     Ok(())
 }
@@ -102,95 +119,57 @@ enum Event {
     Left(Result<(), tokio::task::JoinError>),
 }
 
-async fn serve(
-    socket: TcpStream,
+/// What all connections share.
+struct Shared {
     engine: Engine,
     cancels: Arc<Cancels>,
+    /// One for each session.
+    seats: Arc<Semaphore>,
+    memory: Memory,
+}
+
+/// One connection, from its first byte to its last.
+async fn serve(
+    socket: TcpStream,
+    shared: Arc<Shared>,
+    mut opening: Opening,
     stopping: watch::Receiver<bool>,
 ) {
-    let registration = cancels.register();
-    let Ok(wire) = wire::Wire::new(socket, registration.canceled.clone(), stopping) else {
+    if let Err(error) = tune(&socket) {
+        tracing::debug!("a connection broke before it began: {error}");
         return;
+    }
+    let registration = shared.cancels.register();
+    let canceled = registration.canceled.clone();
+    let wire = wire::Wire::new(socket, canceled, stopping, &shared.memory);
+    let begun = tokio::select! {
+        begun = startup::open(wire, &registration, &shared) => begun,
+        () = tokio::time::sleep(STARTUP_MAX) => {
+            tracing::debug!("a connection did not begin a session in time");
+            None
+        }
+        () = opening.lost() => {
+            tracing::debug!("a connection that had not begun a session made room for others");
+            None
+        }
     };
-    let opening = startup::open(wire, &registration, &cancels);
-    match tokio::time::timeout(STARTUP_MAX, opening).await {
-        Ok(Some((wire, identity, settings))) => {
-            session::Session::new(wire, engine, identity, settings)
-                .run()
-                .await;
-        }
-        Ok(None) => {}
-        Err(_) => tracing::debug!("a connection did not begin a session in time"),
+    drop(opening);
+    if let Some(begun) = begun {
+        let (engine, memory) = (shared.engine.clone(), shared.memory.clone());
+        session::Session::new(begun.wire, engine, memory, begun.identity, begun.settings)
+            .run()
+            .await;
+        drop(begun.seat);
     }
 }
 
-/// Tells a client that there is no room. What does not fit into the socket's own buffer is not worth a task.
-fn turn_away(socket: &TcpStream) {
-    let mut out = Outbox::default();
-    let error = SqlError::new(
-        SqlState::TooManyConnections,
-        format!("sorry, too many clients already: {CONNECTIONS_MAX} sessions are open"),
-    );
-    out.error(Severity::Fatal, &error);
-    // The client may be gone already, which is what is wanted.
-    let _ = socket.try_write(out.bytes());
-}
-
-/// Whom a cancel request means: open sessions by number, each with a secret that only its client was told.
-#[derive(Debug, Default)]
-struct Cancels {
-    sessions: Mutex<Sessions>,
-}
-
-#[derive(Debug, Default)]
-struct Sessions {
-    last: i32,
-    open: HashMap<i32, (i32, watch::Sender<u64>)>,
-}
-
-/// One session's entry; it leaves with it.
-struct Registration {
-    pid: i32,
-    secret: i32,
-    canceled: watch::Receiver<u64>,
-    cancels: Arc<Cancels>,
-}
-
-impl Cancels {
-    fn sessions(&self) -> std::sync::MutexGuard<'_, Sessions> {
-        // The map is whole between any two statements, whoever panicked.
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn register(self: &Arc<Self>) -> Registration {
-        let (cancel, canceled) = watch::channel(0);
-        let mut sessions = self.sessions();
-        sessions.last = sessions.last.checked_add(1).unwrap_or(1);
-        let pid = sessions.last;
-        // The standard library seeds its hasher from the operating system's randomness, and SipHash keeps the seed secret.
-        let secret = RandomState::new().hash_one(pid) as i32;
-        sessions.open.insert(pid, (secret, cancel));
-        Registration {
-            pid,
-            secret,
-            canceled,
-            cancels: self.clone(),
-        }
-    }
-
-    /// Cancels what that session does. A wrong secret is met with silence, as in Postgres.
-    fn cancel(&self, pid: i32, secret: i32) {
-        match self.sessions().open.get(&pid) {
-            Some((expected, cancel)) if *expected == secret => {
-                cancel.send_modify(|count| *count = count.wrapping_add(1));
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.cancels.sessions().open.remove(&self.pid);
-    }
+/// Sets up a connection's socket.
+fn tune(socket: &TcpStream) -> io::Result<()> {
+    // A frame is one write, and its reader waits for it.
+    socket.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_EVERY)
+        .with_retries(KEEPALIVE_UNANSWERED_MAX);
+    SockRef::from(socket).set_tcp_keepalive(&keepalive)
 }

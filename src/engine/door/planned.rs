@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::changefeed;
 use super::encoding::Field;
+use super::memory::Kept;
 use super::parameters::{self, Parameter};
 use super::portal::{Portals, Prepared, Statements};
 use super::settings::Settings;
@@ -124,6 +125,7 @@ impl Planner<'_> {
         &self,
         statement: Option<Statement>,
         declared: Vec<u32>,
+        kept: Kept,
     ) -> Result<Prepared, SqlError> {
         let types = RefCell::new(parameters::known(&declared)?);
         let fields = match &statement {
@@ -138,6 +140,7 @@ impl Planner<'_> {
             statement,
             parameter_types: parameters::oids(&declared, &types.into_inner()),
             fields,
+            _kept: kept,
         })
     }
 

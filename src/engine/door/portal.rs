@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::answer::Answer;
 use super::encoding::{Field, Format};
+use super::memory::Kept;
 use super::planned::Planned;
 use super::stream::Subscription;
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::sql::Statement;
-use crate::engine::value::Row;
 
 /// Prepared statements and portals that a session may keep, each: drivers cache a hundred or so. One more is refused (54000).
 const NAMED_MAX: usize = 1_000;
@@ -25,6 +26,8 @@ pub(crate) struct Prepared {
     pub(crate) parameter_types: Vec<u32>,
     /// Its columns, when it returns rows.
     pub(crate) fields: Option<Vec<Field>>,
+    /// What all of this is counted as.
+    pub(crate) _kept: Kept,
 }
 
 /// A statement with its parameters, perhaps partly run.
@@ -36,6 +39,8 @@ pub(crate) struct Portal {
     pub(crate) formats: Vec<Format>,
     /// How far it has come.
     pub(crate) state: State,
+    /// What all of this is counted as.
+    pub(crate) kept: Kept,
 }
 
 /// How far a portal has come.
@@ -44,7 +49,7 @@ pub(crate) enum State {
     /// Not run yet.
     New,
     /// Rows that are left of its result.
-    Rows(std::vec::IntoIter<Row>),
+    Rows(Answer),
     /// A subscription.
     Feed(Box<Subscription>),
     /// Nothing is left.
@@ -53,11 +58,12 @@ pub(crate) enum State {
 
 impl Portal {
     /// A portal that has not been run.
-    pub(crate) fn new(planned: Option<Planned>, formats: Vec<Format>) -> Portal {
+    pub(crate) fn new(planned: Option<Planned>, formats: Vec<Format>, kept: Kept) -> Portal {
         Portal {
             planned,
             formats,
             state: State::New,
+            kept,
         }
     }
 

@@ -8,6 +8,7 @@ use super::backend::Severity;
 use super::copy_in::Batch;
 use super::encoding::Format;
 use super::frontend::{Message, Target};
+use super::memory::Memory;
 use super::parameters;
 use super::planned::{Planned, Planner};
 use super::portal::{Portal, Portals, Prepared, Statements};
@@ -69,17 +70,16 @@ pub(crate) struct Transaction {
     pub(crate) savepoints: Vec<(String, usize)>,
 }
 
-impl Default for Transaction {
-    fn default() -> Self {
+impl Transaction {
+    /// None open.
+    pub(crate) fn new(memory: &Memory) -> Self {
         Transaction {
             status: TransactionStatus::Idle,
-            written: Batch::default(),
+            written: Batch::new(memory),
             savepoints: Vec::new(),
         }
     }
-}
 
-impl Transaction {
     /// A block is open, failed or not.
     pub(crate) fn is_open(&self) -> bool {
         self.status != TransactionStatus::Idle
@@ -112,6 +112,7 @@ impl Transaction {
 pub(crate) struct Session {
     pub(crate) wire: Wire,
     pub(crate) engine: Engine,
+    pub(crate) memory: Memory,
     pub(crate) identity: system::Session,
     pub(crate) settings: Settings,
     pub(crate) transaction: Transaction,
@@ -126,15 +127,17 @@ impl Session {
     pub(crate) fn new(
         wire: Wire,
         engine: Engine,
+        memory: Memory,
         identity: system::Session,
         settings: Settings,
     ) -> Session {
         Session {
             wire,
             engine,
+            transaction: Transaction::new(&memory),
+            memory,
             identity,
             settings,
-            transaction: Transaction::default(),
             statements: Statements::default(),
             portals: Portals::default(),
             skipping: false,
@@ -152,7 +155,9 @@ impl Session {
             Stop::Ended(Ended::Protocol(error)) => {
                 SqlError::new(SqlState::ProtocolViolation, error.to_string())
             }
-            Stop::Session(error) | Stop::Statement(error) => error,
+            Stop::Ended(Ended::Refused(error)) | Stop::Session(error) | Stop::Statement(error) => {
+                error
+            }
         };
         self.wire.out.error(Severity::Fatal, &error);
         // The client may take its time; the session does not wait for it.
@@ -226,7 +231,8 @@ impl Session {
                     }
                     None => None,
                 };
-                let portal_made = Portal::new(planned, Format::list(&result_formats)?);
+                let kept = self.memory.statement(&prepared.text)?;
+                let portal_made = Portal::new(planned, Format::list(&result_formats)?, kept);
                 self.portals.insert(portal, portal_made)?;
                 self.wire.out.bound();
             }
@@ -288,7 +294,7 @@ impl Session {
             if let Some(fields) = planned.fields() {
                 self.wire.out.row_description(fields, &[]);
             }
-            let mut portal = Portal::new(Some(planned), Vec::new());
+            let mut portal = Portal::new(Some(planned), Vec::new(), self.memory.statement(text)?);
             self.execute(&mut portal, None).await?;
         }
         Ok(())
@@ -332,6 +338,7 @@ impl Session {
         if let Some(statement) = &statement {
             self.transaction.check(statement)?;
         }
-        self.planner(text).prepared(statement, types)
+        let kept = self.memory.statement(text)?;
+        self.planner(text).prepared(statement, types, kept)
     }
 }

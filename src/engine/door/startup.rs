@@ -1,10 +1,13 @@
 //! How a session begins: TLS is refused, a cancel request is passed on, a startup packet becomes an identity and settings.
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::backend::Severity;
+use super::cancels::Registration;
 use super::frontend::Opening;
 use super::settings::Settings;
 use super::wire::{Ended, Wire};
-use super::{Cancels, Registration};
+use super::{CONNECTIONS_MAX, Shared};
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::system;
 
@@ -14,22 +17,42 @@ const REFUSALS_MAX: usize = 4;
 /// The longest user or database name, Postgres' own bound being 63.
 const NAME_BYTES_MAX: usize = 256;
 
+/// A session that begins.
+pub(super) struct Begun {
+    pub(super) wire: Wire,
+    pub(super) identity: system::Session,
+    pub(super) settings: Settings,
+    /// Held as long as the session lasts.
+    pub(super) seat: OwnedSemaphorePermit,
+}
+
 /// Reads openings until a session begins; `None` when none does.
 pub(super) async fn open(
     mut wire: Wire,
     registration: &Registration,
-    cancels: &Cancels,
-) -> Option<(Wire, system::Session, Settings)> {
+    shared: &Shared,
+) -> Option<Begun> {
     for _ in 0..REFUSALS_MAX {
         match wire.opening().await {
             Ok(Opening::Ssl) => wire.out.refuse_ssl(),
             Ok(Opening::GssEncryption) => wire.out.refuse_gss(),
             Ok(Opening::Cancel { pid, secret }) => {
-                cancels.cancel(pid, secret);
+                shared.cancels.cancel(pid, secret);
                 return None;
             }
             Ok(Opening::Startup { minor, parameters }) => {
-                return begin(wire, registration, minor, parameters).await;
+                let Ok(seat) = shared.seats.clone().try_acquire_owned() else {
+                    refuse(&mut wire, &no_seat()).await;
+                    return None;
+                };
+                let (wire, identity, settings) =
+                    begin(wire, registration, minor, parameters).await?;
+                return Some(Begun {
+                    wire,
+                    identity,
+                    settings,
+                    seat,
+                });
             }
             Err(Ended::Protocol(error)) => {
                 refuse(
@@ -39,7 +62,7 @@ pub(super) async fn open(
                 .await;
                 return None;
             }
-            Err(Ended::Gone | Ended::Shutdown) => return None,
+            Err(Ended::Gone | Ended::Shutdown | Ended::Refused(_)) => return None,
         }
         wire.flush().await.ok()?;
     }
@@ -129,6 +152,13 @@ fn options(text: &str) -> Vec<(String, String)> {
         Some((name.replace('-', "_"), value.to_owned()))
     };
     words.iter().filter_map(|word| setting(word)).collect()
+}
+
+fn no_seat() -> SqlError {
+    SqlError::new(
+        SqlState::TooManyConnections,
+        format!("sorry, too many clients already: {CONNECTIONS_MAX} sessions are open"),
+    )
 }
 
 async fn refuse(wire: &mut Wire, error: &SqlError) {

@@ -13,7 +13,8 @@ use super::planned::SubscribePlan;
 use super::session::Stop;
 use super::wire::Wire;
 use crate::engine::error::{SqlError, SqlState};
-use crate::engine::handle::{Engine, Ticks};
+use crate::engine::feed::{Held, Ticks};
+use crate::engine::handle::Engine;
 use crate::engine::value::Value;
 
 /// Events that are read ahead of their client: ticks that are ready are sent together, but no more than this at a time, so
@@ -27,6 +28,8 @@ pub(crate) struct Subscription {
     feed: Changefeed,
     course: Course,
     waiting: VecDeque<Event>,
+    /// What the waiting events are counted as.
+    held: Vec<Held>,
     shape: Shape,
 }
 
@@ -59,6 +62,7 @@ impl Subscription {
             feed: changefeed,
             course: Course::Running,
             waiting: first.into_iter().collect(),
+            held: Vec::new(),
             shape: Shape {
                 progress: plan.progress,
                 columns: plan.query.columns.len(),
@@ -84,6 +88,9 @@ impl Subscription {
     /// Waits for a tick, and takes those that are ready with it. Cancel safe.
     pub(crate) async fn fill(&mut self) -> Result<(), Stop> {
         let mut tick = self.ticks.recv().await;
+        if self.waiting.is_empty() {
+            self.held.clear();
+        }
         loop {
             let tick_now = tick.ok_or_else(|| {
                 Stop::Session(SqlError::new(
@@ -96,6 +103,7 @@ impl Subscription {
                 SqlState::ConfigurationLimitExceeded => Stop::Session(error),
                 _ => Stop::Statement(error),
             })?;
+            self.held.push(tick_now.held());
             self.course = self
                 .feed
                 .tick(&tick_now, |event| self.waiting.push_back(event));

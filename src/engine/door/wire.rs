@@ -15,9 +15,11 @@ use tokio::time::Instant;
 
 use super::backend::Outbox;
 use super::frontend::{self, Message, Opening, ProtocolError};
+use super::memory::{Kept, Memory};
+use crate::engine::error::SqlError;
 
 /// What a client may send ahead while its session is busy: a pipeline of a few hundred small statements. What is more waits in
-/// the kernel, and then in the client.
+/// the kernel, and then in the client. A single message that is larger is counted in the memory that all sessions share.
 const AHEAD_BYTES_MAX: usize = 64 << 10;
 
 /// How long a client may leave what is sent to it untaken before it counts as gone: longer than any pause of a reader that is
@@ -37,6 +39,8 @@ pub(crate) enum Ended {
     Shutdown,
     /// What the client sends is not the protocol.
     Protocol(ProtocolError),
+    /// What the client sends cannot be taken in.
+    Refused(SqlError),
 }
 
 /// What interrupts a busy session.
@@ -56,6 +60,8 @@ pub(crate) struct Wire {
     read: OwnedReadHalf,
     write: OwnedWriteHalf,
     inbox: BytesMut,
+    /// What of the inbox, and of the message taken from it last, is more than every session may have.
+    kept: Kept,
     /// Messages to be sent by the next [`Wire::flush`].
     pub(crate) out: Outbox,
     cancels: watch::Receiver<u64>,
@@ -76,19 +82,19 @@ impl Wire {
         socket: TcpStream,
         cancels: watch::Receiver<u64>,
         shutdown: watch::Receiver<bool>,
-    ) -> io::Result<Wire> {
-        // A frame is one write, and its reader waits for it.
-        socket.set_nodelay(true)?;
+        memory: &Memory,
+    ) -> Wire {
         let (read, write) = socket.into_split();
-        Ok(Wire {
+        Wire {
             read,
             write,
             inbox: BytesMut::with_capacity(8 << 10),
+            kept: memory.nothing(),
             out: Outbox::default(),
             cancels,
             shutdown,
             deadline: None,
-        })
+        }
     }
 
     /// The opening packet.
@@ -105,6 +111,10 @@ impl Wire {
         &mut self,
         decode: fn(&mut BytesMut) -> Result<Option<T>, ProtocolError>,
     ) -> Result<T, Ended> {
+        if self.inbox.len() <= AHEAD_BYTES_MAX {
+            // The message before this one has been dealt with; giving back never fails.
+            let _ = self.kept.exactly(0);
+        }
         loop {
             if let Some(item) = decode(&mut self.inbox).map_err(Ended::Protocol)? {
                 return Ok(item);
@@ -113,6 +123,9 @@ impl Wire {
                 read = self.read.read_buf(&mut self.inbox) => {
                     if read? == 0 {
                         return Err(Ended::Gone);
+                    }
+                    if self.inbox.len() > AHEAD_BYTES_MAX {
+                        self.kept.at_least(self.inbox.len()).map_err(Ended::Refused)?;
                     }
                 }
                 () = stopped(&mut self.shutdown) => return Err(Ended::Shutdown),
@@ -190,4 +203,71 @@ pub(crate) async fn reached(deadline: Option<Instant>) {
 async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     // A sender that is gone has stopped, too.
     let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::error::SqlState;
+    use tokio::net::TcpListener;
+
+    /// A session's end, its client's, and what would tell it to stop.
+    async fn connected(memory: &Memory) -> (Wire, TcpStream, watch::Sender<bool>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        let (_, cancels) = watch::channel(0);
+        let (stop, stopping) = watch::channel(false);
+        let wire = Wire::new(accepted.unwrap().0, cancels, stopping, memory);
+        (wire, client.unwrap(), stop)
+    }
+
+    /// A Query message of so many bytes, as far as it has been sent.
+    fn query(bytes: usize, sent: usize) -> Vec<u8> {
+        let mut message = vec![b'Q'];
+        message.extend((bytes as u32 + 4).to_be_bytes());
+        message.resize(5 + sent.min(bytes - 1), b' ');
+        if sent == bytes {
+            message.push(0);
+        }
+        message
+    }
+
+    #[tokio::test]
+    async fn unfinished_messages_share_one_bound() {
+        const MIB: usize = 1 << 20;
+        let memory = Memory::of(3 * MIB);
+        let (mut ann, mut to_ann, _stop_ann) = connected(&memory).await;
+        let (mut bob, mut to_bob, _stop_bob) = connected(&memory).await;
+        // Ann's message never ends, and holds what there is.
+        let message = query(8 * MIB, 2 * MIB);
+        tokio::select! {
+            biased;
+            next = ann.next() => panic!("not a whole message: {next:?}"),
+            () = async {
+                to_ann.write_all(&message).await.unwrap();
+                while memory.nothing().exactly(MIB + 1).is_ok() {
+                    tokio::task::yield_now().await;
+                }
+            } => {}
+        }
+        let message = query(2 * MIB, 2 * MIB);
+        let refused = tokio::select! {
+            next = bob.next() => next,
+            _ = to_bob.write_all(&message) => bob.next().await,
+        };
+        let Err(Ended::Refused(error)) = refused else {
+            panic!("there is no room for it: {refused:?}");
+        };
+        assert_eq!(error.state, SqlState::OutOfMemory);
+        drop((ann, bob));
+        let (mut bob, mut to_bob, _stop_bob) = connected(&memory).await;
+        let (sent, next) = tokio::join!(to_bob.write_all(&message), bob.next());
+        sent.unwrap();
+        assert!(matches!(next, Ok(Message::Query(_))));
+        // A message that has been dealt with holds nothing.
+        to_bob.write_all(&query(10, 10)).await.unwrap();
+        bob.next().await.unwrap();
+        memory.nothing().exactly(3 * MIB).unwrap();
+    }
 }

@@ -37,7 +37,7 @@ pub use statement::{
     CopyFormat, CopyOptions, CreateView, Discard, FetchCount, Name, Show, ShowKind, Source,
     Statement, Subscribe,
 };
-pub use text::{DEPTH_MAX, STATEMENT_BYTES_MAX};
+pub use text::{DEPTH_MAX, STATEMENT_BYTES_MAX, TOKENS_MAX};
 
 use super::error::{SqlError, SqlState};
 use super::plan::Query;

@@ -17,7 +17,7 @@ use crate::engine::error::{SqlError, SqlState};
 ///
 /// # Errors
 /// 42601 with a position for what is no SQL, 0A000 for SQL that the engine does not speak, 54000 for a text beyond
-/// [`text::STATEMENT_BYTES_MAX`] or [`text::DEPTH_MAX`].
+/// [`text::STATEMENT_BYTES_MAX`], [`text::TOKENS_MAX`] or [`text::DEPTH_MAX`].
 pub fn parse(sql: &str) -> Result<Vec<Statement>, SqlError> {
     text::split(sql)?
         .into_iter()

@@ -9,8 +9,13 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use crate::engine::error::{SqlError, SqlState};
 
-/// The longest statement text, in bytes: a thousand JSON documents in an INSERT fit; what is longer is refused (54000).
-pub const STATEMENT_BYTES_MAX: usize = 16 << 20;
+/// The longest statement text, in bytes: as much as Materialize takes (976.6 KiB), seven hundred JSON documents in an INSERT;
+/// what is longer is refused (54000). Each byte can be a token, which takes a hundred, so this bounds memory, too.
+pub const STATEMENT_BYTES_MAX: usize = 1_000_000;
+
+/// Most tokens of a statement: an INSERT of the longest text has some thousands, generated lists tens of thousands. What has
+/// more is refused (54000), because the tree that is made of them is some three hundred bytes a token.
+pub const TOKENS_MAX: usize = 100_000;
 
 /// The deepest syntax tree that a text may describe: people write tens, generated lists of OR-ed conditions hundreds. What could
 /// become deeper is refused (54000), because each level costs stack in every pass over the tree.
@@ -45,6 +50,13 @@ pub(super) fn split(sql: &str) -> Result<Vec<StatementText<'_>>, SqlError> {
                 error.location,
             )
         })?;
+    if tokens.len() > TOKENS_MAX {
+        let message = format!(
+            "statement of {} tokens is longer than the limit of {TOKENS_MAX} tokens",
+            tokens.len()
+        );
+        return Err(SqlError::new(SqlState::ProgramLimitExceeded, message));
+    }
     check_depth(&tokens, sql)?;
     let mut places = Places::new(sql);
     let mut statements = Vec::new();

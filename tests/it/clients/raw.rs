@@ -26,8 +26,13 @@ pub(super) struct Raw {
 impl Raw {
     /// A connection that has said nothing yet.
     pub(super) async fn connect(address: SocketAddr) -> Raw {
+        Raw::over(within(TcpStream::connect(address)).await.unwrap())
+    }
+
+    /// The same over a socket that has been set up.
+    pub(super) fn over(stream: TcpStream) -> Raw {
         Raw {
-            stream: within(TcpStream::connect(address)).await.unwrap(),
+            stream,
             inbox: BytesMut::new(),
             key: (0, 0),
         }

@@ -1,7 +1,6 @@
 //! Bytes that no client should send. Whatever one connection says, the others are served.
 
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 
 use super::raw::Raw;
 use super::{Door, within};
@@ -94,29 +93,6 @@ async fn malformed_messages_end_their_own_session() {
         assert_eq!(raw.hear().await, None);
     }
     assert_serves(&door).await;
-    door.close().await;
-}
-
-#[tokio::test]
-async fn one_session_too_many_is_told_so() {
-    let door = Door::open().await;
-    let mut idle = Vec::new();
-    for _ in 0..wikitop::engine::door::CONNECTIONS_MAX {
-        idle.push(TcpStream::connect(door.address).await.unwrap());
-    }
-    let mut late = Raw::connect(door.address).await;
-    assert_eq!(late.error().await, "53300");
-    assert_eq!(late.hear().await, None);
-    // Room is made by those who leave.
-    drop(idle);
-    loop {
-        let mut raw = Raw::connect(door.address).await;
-        raw.startup(&[("user", "ann")]).await;
-        match raw.hear().await {
-            Some(heard) if heard.kind == 'R' => break,
-            _ => tokio::task::yield_now().await,
-        }
-    }
     door.close().await;
 }
 
