@@ -44,6 +44,7 @@ pub(super) async fn run(config: Config, stop: CancellationToken) -> Result<Summa
         admission: Admission::default(),
         queue: VecDeque::new(),
         gathering: Batch::default(),
+        lost: None,
         source_retry: Retry::new(),
         sink_retry: Retry::new(),
         reporter: Reporter::new(config.status),
@@ -80,6 +81,8 @@ struct Pipeline {
     /// Batches that were not acknowledged and have to be sent before anything else.
     queue: VecDeque<Batch>,
     gathering: Batch,
+    /// The session of a sink that was lost with a batch on its way, until another sink knows what became of it.
+    lost: Option<String>,
     source_retry: Retry,
     sink_retry: Retry,
     reporter: Reporter,
@@ -120,12 +123,17 @@ impl Pipeline {
     async fn work(&mut self) -> Result<(), IngestError> {
         loop {
             self.reporter.state(State::Connecting);
-            let error = match self.target.open().await {
-                Ok(sink) => match self.carry(sink).await? {
-                    None => return Ok(()),
-                    Some(error) => error,
-                },
-                Err(error) => error,
+            let opening = self.target.open(self.lost.as_deref());
+            let error = match self.stop.run_until_cancelled(opening).await {
+                Some(Ok(sink)) => {
+                    self.lost = None;
+                    match self.carry(sink).await? {
+                        None => return Ok(()),
+                        Some(error) => error,
+                    }
+                }
+                Some(Err(error)) => error,
+                None => return self.ended(),
             };
             if error.remedy() == Remedy::GiveUp {
                 return Err(error.into());
@@ -282,7 +290,10 @@ impl Pipeline {
                     match self.settle(batch, outcome) {
                         None => idle = Some(sink),
                         Some(error) if error.remedy() == Remedy::GiveUp => return Err(error.into()),
-                        Some(error) => return Ok((None, Pause::Sink(error))),
+                        Some(error) => {
+                            self.lost = sink.session();
+                            return Ok((None, Pause::Sink(error)));
+                        }
                     }
                 }
                 Event::Arrived(Arrival::Items { items, bytes }) => {

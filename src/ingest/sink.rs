@@ -150,9 +150,10 @@ impl SinkError {
 }
 
 impl Target {
-    pub(super) async fn open(&self) -> Result<Sink, SinkError> {
+    /// Opens the sink; `lost` is the session of an earlier one whose last batch was not acknowledged.
+    pub(super) async fn open(&self, lost: Option<&str>) -> Result<Sink, SinkError> {
         match self {
-            Target::Engine(address) => EngineSink::open(address).await.map(Sink::Engine),
+            Target::Engine(address) => EngineSink::open(address, lost).await.map(Sink::Engine),
             Target::Recording(config) => Recorder::open(config.clone()).await.map(Sink::Recording),
         }
     }
@@ -164,6 +165,14 @@ impl Sink {
         match self {
             Sink::Engine(engine) => engine.position().await,
             Sink::Recording(recorder) => Ok(recorder.position()),
+        }
+    }
+
+    /// The session in which a batch may still become durable after this sink is lost.
+    pub(super) fn session(&self) -> Option<String> {
+        match self {
+            Sink::Engine(engine) => engine.session(),
+            Sink::Recording(_) => None,
         }
     }
 

@@ -22,6 +22,15 @@ pub(super) fn document(json: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// The same as Materialize shows it: names in their order, no spaces.
+pub(super) fn as_shown(json: &[u8]) -> String {
+    let document = document(json);
+    match serde_json::from_str::<Value>(&document) {
+        Ok(value) => value.to_string(),
+        Err(_) => document.into_owned(),
+    }
+}
+
 const TEXTS: [&str; 9] = [
     "$schema",
     "comment",
@@ -137,6 +146,13 @@ mod tests {
         for line in include_str!("../../tests/data/changes.ndjson").lines() {
             assert_eq!(document(line.as_bytes()), line);
         }
+    }
+
+    #[test]
+    fn a_document_is_known_by_the_form_in_which_materialize_shows_it() {
+        let json = br#"{ "wiki": "enwiki", "user": "\b\f\u000B\\\u00fc", "bot": false, "meta": {"id": "x0"} }"#;
+        let shown = r#"{"bot":false,"meta":{"id":"x0"},"user":"\b\f\u000b\\ü","wiki":"enwiki"}"#;
+        assert_eq!(as_shown(json), shown);
     }
 
     #[test]
