@@ -10,7 +10,11 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::Parser;
+use futures::{SinkExt, StreamExt};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{NoTls, SimpleQueryMessage};
 use wikitop::cli::Cli;
 use wikitop::core::address::Address;
 use wikitop::core::connection::{self, ConnectError};
@@ -165,6 +169,79 @@ async fn whoever_stops_waiting_loses_nothing() {
     ];
     assert_eq!(told, expected);
     drop(subscription);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn any_pieces_of_the_byte_stream_give_the_same_frames() {
+    let told = async |random: fastrand::Rng| {
+        let server = Server::play_with("pieces-26.19.txt", random).await;
+        let mut subscription = subscribe(&server, "top10");
+        expect_opened(&mut subscription).await;
+        let mut told = Vec::new();
+        loop {
+            match next(&mut subscription).await {
+                Event::Frame(frame) => told.push((frame.timestamp_ms, lines(&frame))),
+                Event::Progress { .. } => {}
+                Event::Reconnecting { .. } => break,
+                other => panic!("neither a frame nor the end: {other:?}"),
+            }
+        }
+        drop(subscription);
+        server.finish().await;
+        told
+    };
+    let expected = told(fastrand::Rng::with_seed(0)).await;
+    assert_eq!(expected.len(), 3);
+    for seed in 1..100 {
+        let told = told(fastrand::Rng::with_seed(seed)).await;
+        assert_eq!(told, expected, "seed {seed}");
+    }
+}
+
+async fn expect_one(connection: &connection::Connection) {
+    let rows = connection.client.simple_query("SELECT 1");
+    let rows = tokio::time::timeout(DEADLINE, rows).await;
+    let rows = rows.expect("an answer").unwrap();
+    let is_one = |row: &SimpleQueryMessage| matches!(row, SimpleQueryMessage::Row(row) if row.get(0) == Some("1"));
+    assert!(rows.iter().any(is_one), "{rows:?}");
+}
+
+#[tokio::test]
+async fn whoever_cancels_ends_the_stream_and_not_the_connection() {
+    let server = Server::play("cancel.txt").await;
+    for _ in 0..2 {
+        let address = Address::local(server.address);
+        let connection = connection::connect(&address).await.unwrap();
+        let target = Target::View("top10".to_owned());
+        let statement = connection.dialect.subscribe(&target);
+        let statement = connection.client.prepare(&statement).await.unwrap();
+        let stream = connection.client.copy_out(&statement).await.unwrap();
+        let mut stream = std::pin::pin!(stream);
+        stream.next().await.unwrap().unwrap();
+        let token = connection.client.cancel_token();
+        token.cancel_query(NoTls).await.unwrap();
+        let error = stream.next().await.unwrap().unwrap_err();
+        assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED));
+        expect_one(&connection).await;
+    }
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_copy_that_is_given_up_ends_the_copy_and_not_the_connection() {
+    let server = Server::play("copy-given-up-26.19.txt").await;
+    let address = Address::local(server.address);
+    let connection = connection::connect(&address).await.unwrap();
+    let statement = connection.client.prepare("COPY wikirecent FROM STDIN");
+    let statement = statement.await.unwrap();
+    let copy = connection.client.copy_in(&statement).await.unwrap();
+    let mut copy = Box::pin(copy);
+    copy.send(Bytes::from_static(b"{}\n")).await.unwrap();
+    copy.flush().await.unwrap();
+    drop(copy);
+    expect_one(&connection).await;
+    drop((statement, connection));
     server.finish().await;
 }
 

@@ -5,13 +5,15 @@
 //! == session                          the next connection; each is played once, in order
 //! @include startup-26.19.txt          lines of another file
 //! >> Query "SELECT mz_version()"      what the client must send next
+//! >+ CancelRequest 7 7                what a connection of its own must send meanwhile, and nothing else
 //! << DataRow "v26.19.0"               what the server sends next
 //! -- pieces 3                         from here on the server sends so many bytes at a time
+//! -- pieces random                    and from here on as many as the test's random numbers say
 //! -- eof                              the server closes the connection
 //! -- silence                          the server says nothing until the client is gone
 //! ```
 //!
-//! With WIKITOP_REWRITE=1 the lines `>>` are written anew from what the client does send: to be read in review.
+//! With WIKITOP_REWRITE=1 the lines `>>` and `>+` are written anew from what the client does send: to be read in review.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -51,6 +53,11 @@ struct Answer {
 impl Server {
     /// Plays the transcript of this name.
     pub(crate) async fn play(name: &str) -> Server {
+        Server::play_with(name, fastrand::Rng::new()).await
+    }
+
+    /// The same with these random numbers.
+    pub(crate) async fn play_with(name: &str, mut random: fastrand::Rng) -> Server {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/materialize");
         let sessions = sessions(&directory.join(name));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -59,8 +66,7 @@ impl Server {
             played: tokio::spawn(async move {
                 let mut answers = Vec::new();
                 for session in sessions {
-                    let (stream, _) = listener.accept().await.unwrap();
-                    play(session, stream, &mut answers).await;
+                    answers.extend(play(session, &listener, &mut random).await);
                 }
                 answers
             }),
@@ -75,7 +81,7 @@ impl Server {
             return rewrite(&answers);
         }
         for Answer { line, actual } in &answers {
-            let expected = line.text.strip_prefix(">> ").unwrap();
+            let (_, expected) = line.text.split_at(3);
             assert_eq!(actual, expected, "{}:{}", line.file.display(), line.number);
         }
     }
@@ -113,38 +119,83 @@ fn lines(path: &Path) -> Vec<Line> {
     lines
 }
 
-async fn play(session: Vec<Line>, mut stream: TcpStream, answers: &mut Vec<Answer>) {
+async fn play(
+    session: Vec<Line>,
+    listener: &TcpListener,
+    random: &mut fastrand::Rng,
+) -> Vec<Answer> {
+    let (mut stream, _) = listener.accept().await.unwrap();
     stream.set_nodelay(true).unwrap();
     let mut client = wire::Client::default();
-    let mut piece = usize::MAX;
+    let (mut answers, mut unsent) = (Vec::new(), Vec::new());
+    let mut pieces = Pieces::Whole;
     for line in session {
         let text = line.text.clone();
-        match text.split_at(3) {
+        let (sign, words) = text.split_at(3);
+        if sign == "<< " {
+            unsent.extend(wire::encode(words));
+            continue;
+        }
+        send(&mut stream, std::mem::take(&mut unsent), pieces, random).await;
+        match (sign, words) {
             (">> ", _) => {
-                let actual = client.next_line(&mut stream).await;
-                let actual = actual.unwrap_or_else(|| "(nothing: the client is gone)".to_owned());
+                let actual = heard(client.next_line(&mut stream).await);
                 answers.push(Answer { line, actual });
             }
-            ("<< ", message) => {
-                for bytes in wire::encode(message).chunks(piece) {
-                    // A client that is gone shows in what it did not send.
-                    let _ = stream.write_all(bytes).await;
-                    tokio::task::yield_now().await;
-                }
+            (">+ ", _) => {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let actual = heard(wire::Client::default().next_line(&mut stream).await);
+                answers.push(Answer { line, actual });
             }
-            ("-- ", "eof") => return,
-            ("-- ", "silence") => {
-                let _ = stream.read_to_end(&mut Vec::new()).await;
-                return;
-            }
+            ("-- ", "eof") => return answers,
+            ("-- ", "silence") => break,
+            ("-- ", "pieces random") => pieces = Pieces::Random,
             ("-- ", directive) => {
-                piece = directive.strip_prefix("pieces ").unwrap().parse().unwrap();
+                let bytes = directive.strip_prefix("pieces ").unwrap();
+                pieces = Pieces::Of(bytes.parse().unwrap());
             }
             _ => panic!("{}:{}: {text}", line.file.display(), line.number),
         }
     }
+    send(&mut stream, unsent, pieces, random).await;
     // The transcript has ended before the client: it closes when it wants to.
     let _ = stream.read_to_end(&mut Vec::new()).await;
+    answers
+}
+
+/// Messages know nothing of the pieces in which they travel.
+async fn send(stream: &mut TcpStream, bytes: Vec<u8>, pieces: Pieces, random: &mut fastrand::Rng) {
+    let mut rest = bytes.as_slice();
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(pieces.next(rest.len(), random));
+        // A client that is gone shows in what it did not send.
+        let _ = stream.write_all(piece).await;
+        tokio::task::yield_now().await;
+        rest = after;
+    }
+}
+
+fn heard(line: Option<String>) -> String {
+    line.unwrap_or_else(|| "(nothing: the client is gone)".to_owned())
+}
+
+/// How bytes are cut into what is written at once.
+#[derive(Clone, Copy)]
+enum Pieces {
+    Whole,
+    Of(usize),
+    Random,
+}
+
+impl Pieces {
+    /// The length of the next piece of so many bytes.
+    fn next(self, rest: usize, random: &mut fastrand::Rng) -> usize {
+        match self {
+            Pieces::Whole => rest,
+            Pieces::Of(bytes) => bytes.min(rest),
+            Pieces::Random => random.usize(1..=rest.min(64)),
+        }
+    }
 }
 
 fn rewrite(answers: &[Answer]) {
@@ -156,7 +207,8 @@ fn rewrite(answers: &[Answer]) {
         let text = std::fs::read_to_string(path).unwrap();
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         for answer in answers {
-            lines[answer.line.number - 1] = format!(">> {}", answer.actual);
+            let (sign, _) = answer.line.text.split_at(3);
+            lines[answer.line.number - 1] = format!("{sign}{}", answer.actual);
         }
         let rewritten = lines.join("\n") + "\n";
         // Other tests may be reading the lines that several transcripts include.

@@ -177,7 +177,13 @@ impl Client {
     }
 }
 
+/// The first message of a connection; one that cancels begins with a code of its own, and is all that its connection says.
 fn startup(body: &[u8]) -> String {
+    const CANCEL: [u8; 4] = 80_877_102_i32.to_be_bytes();
+    if let Some(session) = body.strip_prefix(&CANCEL) {
+        let number = |at: usize| i32::from_be_bytes(session[at..at + 4].try_into().unwrap());
+        return format!("CancelRequest {} {}", number(0), number(4));
+    }
     let mut strings = strings(&body[4..]).into_iter();
     let mut parameters = Vec::new();
     while let (Some(name), Some(value)) = (strings.next(), strings.next()) {
