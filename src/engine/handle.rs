@@ -7,8 +7,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::catalog::{Catalog, Relation};
+use super::dataflow::scan::{Scan, Shape};
 use super::error::{SqlError, SqlState};
-use super::feed::Feed;
+use super::feed::{Feed, Tick};
 use super::plan::Query;
 use super::store::batch::Batch;
 
@@ -32,6 +33,13 @@ pub(crate) enum Command {
         query: Arc<Query>,
         /// Answers with the feed, whose first tick is the snapshot.
         reply: oneshot::Sender<Result<Feed, SqlError>>,
+    },
+    /// Begin to answer a query that needs no dataflow.
+    Scan {
+        /// The query.
+        shape: Box<Shape>,
+        /// Answers with the scan, for whoever asked to run.
+        reply: oneshot::Sender<Result<Scan, SqlError>>,
     },
     /// Define a view.
     CreateView {
@@ -64,6 +72,19 @@ pub struct Appended {
     pub canaries: u64,
     /// At which time the batch is visible, in milliseconds since the epoch.
     pub timestamp_ms: u64,
+}
+
+/// The rows of a query as of now.
+#[derive(Debug)]
+pub(crate) enum Selected {
+    /// All of them, without an order.
+    Snapshot(Tick),
+    /// They are there to be read.
+    Scan(Box<Scan>),
+}
+
+fn stopped() -> SqlError {
+    SqlError::new(SqlState::AdminShutdown, "the engine is shutting down")
 }
 
 /// A handle of the running engine; cheap to clone.
@@ -109,6 +130,22 @@ impl Engine {
         self.ask(|reply| Command::Subscribe { query, reply }).await
     }
 
+    /// A query's rows as of now.
+    ///
+    /// # Errors
+    /// As [`Engine::subscribe`].
+    pub(crate) async fn select(&self, query: Arc<Query>) -> Result<Selected, SqlError> {
+        if let Some(shape) = Shape::of(&query.plan) {
+            let shape = Box::new(shape);
+            let scan = self.ask(|reply| Command::Scan { shape, reply }).await?;
+            return Ok(Selected::Scan(Box::new(scan)));
+        }
+        let mut feed = self.subscribe(query).await?;
+        // The first tick is the snapshot; a feed without one has ended with the engine.
+        let snapshot = feed.ticks.recv().await.unwrap_or_else(|| Err(stopped()));
+        snapshot.map(Selected::Snapshot)
+    }
+
     /// Defines a view, kept across restarts.
     ///
     /// # Errors
@@ -140,7 +177,6 @@ impl Engine {
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, SqlError>>) -> Command,
     ) -> Result<T, SqlError> {
-        let stopped = || SqlError::new(SqlState::AdminShutdown, "the engine is shutting down");
         let (reply, answer) = oneshot::channel();
         self.commands
             .send(command(reply))

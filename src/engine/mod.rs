@@ -24,6 +24,8 @@ mod oracle_tests;
 mod packed;
 pub mod plan;
 mod relations;
+#[cfg(test)]
+mod scan_tests;
 pub mod sql;
 mod store;
 pub mod system;

@@ -369,6 +369,11 @@ impl OrderKey {
 }
 
 impl Query {
+    /// A SELECT's rows are shown as the plan brings them out.
+    pub fn shows_rows_as_they_are(&self) -> bool {
+        self.order.is_empty() && self.columns.len() == self.plan.arity()
+    }
+
     /// A SELECT's rows as they are shown: each as often as it is there, in order, without the columns that only ORDER BY needed.
     /// What ORDER BY leaves open is ordered by the whole row, so that equal contents look equal.
     ///

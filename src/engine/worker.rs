@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 use super::catalog::{Catalog, Kind, Relation};
+use super::dataflow::scan::{Scan, Shape};
 use super::dataflow::{Dataflows, Past, PreparedBatch, ViewId};
 use super::definition::Replan;
 use super::error::{SqlError, SqlState};
@@ -152,6 +153,7 @@ impl Worker {
                 Command::Subscribe { query, reply } => {
                     drop(reply.send(self.subscribe(&query, now_ms)));
                 }
+                Command::Scan { shape, reply } => drop(reply.send(self.scan(*shape, now_ms))),
                 Command::CreateView {
                     name,
                     sql,
@@ -403,6 +405,18 @@ impl Worker {
             groups_are_stored: false,
         };
         self.dataflows.subscribe(&query.plan, &past)
+    }
+
+    /// Begins a scan; whoever asked runs it.
+    fn scan(&mut self, shape: Shape, now_ms: u64) -> Result<Scan, SqlError> {
+        self.advance(now_ms);
+        let opened = self.store.reopen();
+        let blocks = opened.and_then(|()| {
+            let blocks = self.blocks.iter();
+            blocks.map(|info| self.store.block(*info)).collect()
+        });
+        let blocks = blocks.map_err(StoreError::into_sql)?;
+        Ok(Scan::new(shape, blocks, self.dataflows.closed_ms()))
     }
 
     fn create_view(

@@ -67,7 +67,7 @@ impl Engine {
         (self.worker, self.catalog) = (Some(worker), Some(catalog));
     }
 
-    fn run<T>(
+    pub(super) fn run<T>(
         &mut self,
         command: impl FnOnce(oneshot::Sender<Result<T, SqlError>>) -> Command,
     ) -> Result<T, SqlError> {

@@ -11,6 +11,7 @@ mod linear;
 mod maintained;
 mod operators;
 mod render;
+pub(crate) mod scan;
 mod sum;
 mod top_k;
 mod totals;

@@ -24,7 +24,7 @@ pub(super) fn top_k<'scope>(
     limit: Option<u64>,
     errors: Rc<RefCell<Errors>>,
 ) -> Collection<'scope, Row, i64> {
-    let order = Order(order.to_vec());
+    let order = Order::new(order);
     let mut index: BTreeMap<Packed, i64> = BTreeMap::new();
     let mut shown: BTreeMap<Packed, i64> = BTreeMap::new();
     in_order(input, "TopK", Vec::new(), move |updates, out| {
@@ -43,7 +43,11 @@ pub(super) fn top_k<'scope>(
 }
 
 /// The rows from `offset` on, at most `limit` of them.
-fn first_rows(index: &BTreeMap<Packed, i64>, offset: u64, limit: u64) -> BTreeMap<Packed, i64> {
+pub(super) fn first_rows(
+    index: &BTreeMap<Packed, i64>,
+    offset: u64,
+    limit: u64,
+) -> BTreeMap<Packed, i64> {
     let (mut skip, mut left) = (offset, limit);
     let mut rows = BTreeMap::new();
     for (row, count) in index {
@@ -69,10 +73,16 @@ const REST: Direction = Direction {
 };
 
 /// How rows are packed for the index.
-struct Order(Vec<OrderKey>);
+#[derive(Debug)]
+pub(super) struct Order(Vec<OrderKey>);
 
 impl Order {
-    fn pack(&self, row: &[Value]) -> Result<Packed, SqlError> {
+    pub(super) fn new(order: &[OrderKey]) -> Order {
+        Order(order.to_vec())
+    }
+
+    /// A row as bytes that compare as the order wants.
+    pub(super) fn pack(&self, row: &[Value]) -> Result<Packed, SqlError> {
         let mut bytes = Vec::with_capacity(48);
         let mut held = vec![false; row.len()];
         for key in &self.0 {
@@ -88,7 +98,8 @@ impl Order {
         Ok(Packed::from_bytes(bytes))
     }
 
-    fn unpack(&self, packed: &Packed) -> Row {
+    /// The row that was packed.
+    pub(super) fn unpack(&self, packed: &Packed) -> Row {
         let mut rest = packed.as_bytes();
         let mut held: BTreeMap<usize, Value> = BTreeMap::new();
         for key in &self.0 {

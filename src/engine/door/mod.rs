@@ -8,11 +8,15 @@
 //! trust the counts inside a message (see `frontend`).
 
 mod answer;
+mod apart;
 mod backend;
 mod cancels;
 mod changefeed;
+mod commands;
 mod copy_in;
 mod copy_syntax;
+mod copying;
+mod cursors;
 mod encoding;
 mod execute;
 mod frontend;
@@ -26,6 +30,8 @@ mod settings;
 mod show;
 mod startup;
 mod stream;
+mod transactions;
+mod views;
 mod wire;
 
 use std::future::Future;
@@ -39,6 +45,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::handle::Engine;
+use apart::Apart;
 use cancels::Cancels;
 use memory::Memory;
 use openings::{Opening, Openings};
@@ -79,6 +86,8 @@ pub async fn run(
         cancels: Arc::default(),
         seats: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
         memory: Memory::default(),
+        answers: Memory::default(),
+        apart: Apart::default(),
     });
     let mut openings = Openings::default();
     let mut connections = JoinSet::new();
@@ -125,7 +134,12 @@ struct Shared {
     cancels: Arc<Cancels>,
     /// One for each session.
     seats: Arc<Semaphore>,
+    /// What clients make their sessions keep.
     memory: Memory,
+    /// What of sessions' own answers waits for clients: apart from the former, so that those who do not read keep nobody from
+    /// writing.
+    answers: Memory,
+    apart: Apart,
 }
 
 /// One connection, from its first byte to its last.
@@ -155,8 +169,7 @@ async fn serve(
     };
     drop(opening);
     if let Some(begun) = begun {
-        let (engine, memory) = (shared.engine.clone(), shared.memory.clone());
-        session::Session::new(begun.wire, engine, memory, begun.identity, begun.settings)
+        session::Session::new(begun.wire, &shared, begun.identity, begun.settings)
             .run()
             .await;
         drop(begun.seat);

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use pgwire::messages::response::TransactionStatus;
-
+use super::Shared;
+use super::apart::Apart;
 use super::backend::Severity;
-use super::copy_in::Batch;
 use super::encoding::Format;
 use super::frontend::{Message, Target};
 use super::memory::Memory;
@@ -13,6 +12,7 @@ use super::parameters;
 use super::planned::{Planned, Planner};
 use super::portal::{Portal, Portals, Prepared, Statements};
 use super::settings::Settings;
+use super::transactions::Transaction;
 use super::wire::{Ended, Interrupt, Wire};
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::handle::Engine;
@@ -61,58 +61,16 @@ impl From<Interrupt> for Stop {
     }
 }
 
-/// Where a session stands in a transaction. Changes written in one are kept here until COMMIT, which sends them as one batch.
-#[derive(Debug)]
-pub(crate) struct Transaction {
-    pub(crate) status: TransactionStatus,
-    pub(crate) written: Batch,
-    /// Savepoints by name, each with how many documents had been written.
-    pub(crate) savepoints: Vec<(String, usize)>,
-}
-
-impl Transaction {
-    /// None open.
-    pub(crate) fn new(memory: &Memory) -> Self {
-        Transaction {
-            status: TransactionStatus::Idle,
-            written: Batch::new(memory),
-            savepoints: Vec::new(),
-        }
-    }
-
-    /// A block is open, failed or not.
-    pub(crate) fn is_open(&self) -> bool {
-        self.status != TransactionStatus::Idle
-    }
-
-    fn fail(&mut self) {
-        if self.is_open() {
-            self.status = TransactionStatus::Error;
-        }
-    }
-
-    /// In a failed block only its end is done.
-    fn check(&self, statement: &Statement) -> Result<(), SqlError> {
-        let ends = matches!(
-            statement,
-            Statement::Commit | Statement::Rollback | Statement::RollbackTo(_)
-        );
-        if self.status == TransactionStatus::Error && !ends {
-            return Err(SqlError::new(
-                SqlState::InFailedSqlTransaction,
-                "current transaction is aborted, commands ignored until end of transaction block",
-            ));
-        }
-        Ok(())
-    }
-}
-
 /// One client's session.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) wire: Wire,
     pub(crate) engine: Engine,
+    /// What the client makes the session keep.
     pub(crate) memory: Memory,
+    /// What of the session's answers waits for the client.
+    pub(crate) answers: Memory,
+    pub(crate) apart: Apart,
     pub(crate) identity: system::Session,
     pub(crate) settings: Settings,
     pub(crate) transaction: Transaction,
@@ -126,16 +84,17 @@ impl Session {
     /// A session that has been let in.
     pub(crate) fn new(
         wire: Wire,
-        engine: Engine,
-        memory: Memory,
+        shared: &Shared,
         identity: system::Session,
         settings: Settings,
     ) -> Session {
         Session {
             wire,
-            engine,
-            transaction: Transaction::new(&memory),
-            memory,
+            engine: shared.engine.clone(),
+            transaction: Transaction::new(&shared.memory),
+            memory: shared.memory.clone(),
+            answers: shared.answers.clone(),
+            apart: shared.apart.clone(),
             identity,
             settings,
             statements: Statements::default(),

@@ -135,3 +135,41 @@ async fn views_are_made_told_and_dropped() {
     assert_eq!(raw.error().await, "42P01");
     door.close().await;
 }
+
+#[tokio::test]
+async fn a_large_answer_is_read_as_its_client_takes_it() {
+    const CHANGES: u32 = 20_000;
+    let door = Door::open().await;
+    let (mut client, writer) = (door.client().await, door.client().await);
+    let changes: Vec<String> = (0..CHANGES).map(|id| edit(id, "Ann")).collect();
+    copy(&writer, &changes).await.unwrap();
+    copy(&writer, &[edit(CHANGES, "Bob")]).await.unwrap();
+    let transaction = within(client.transaction()).await.unwrap();
+    let portal = within(transaction.bind("SELECT \"user\" FROM recentchanges", &[]))
+        .await
+        .unwrap();
+    let mut users = Vec::new();
+    loop {
+        let rows = within(transaction.query_portal(&portal, 3_000))
+            .await
+            .unwrap();
+        if users.is_empty() {
+            copy(&writer, &[edit(CHANGES + 1, "Cid")]).await.unwrap();
+        }
+        users.extend(rows.iter().map(|row| row.get::<_, String>(0)));
+        if rows.len() < 3_000 {
+            break;
+        }
+    }
+    assert_eq!(users.len(), CHANGES as usize + 1);
+    assert_eq!(users.last().unwrap(), "Bob", "what came later is not there");
+    // A cursor, and one that is left unread.
+    let declared = "DECLARE c CURSOR FOR SELECT title FROM recentchanges; FETCH 5 c";
+    let messages = within(transaction.simple_query(declared)).await.unwrap();
+    let is_row = |message: &&tokio_postgres::SimpleQueryMessage| {
+        matches!(message, tokio_postgres::SimpleQueryMessage::Row(_))
+    };
+    assert_eq!(messages.iter().filter(is_row).count(), 5);
+    within(transaction.commit()).await.unwrap();
+    door.close().await;
+}

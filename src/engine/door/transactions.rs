@@ -1,0 +1,167 @@
+//! Transaction blocks. Reading needs none: every statement sees one time. What a block is for here is writing: its changes are
+//! kept in the session and become one batch at COMMIT.
+
+use pgwire::messages::response::TransactionStatus;
+
+use super::commands::not_planned;
+use super::copy_in::Batch;
+use super::memory::Memory;
+use super::session::{Session, Stop};
+use crate::engine::error::{SqlError, SqlState};
+use crate::engine::sql::Statement;
+
+/// Savepoints that a transaction may have open; one more is refused (54000).
+const SAVEPOINTS_MAX: usize = 1_000;
+
+/// Where a session stands in a transaction. Changes written in one are kept here until COMMIT, which sends them as one batch.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    pub(crate) status: TransactionStatus,
+    pub(crate) written: Batch,
+    /// Savepoints by name, each with how many documents had been written.
+    pub(crate) savepoints: Vec<(String, usize)>,
+}
+
+impl Transaction {
+    /// None open.
+    pub(crate) fn new(memory: &Memory) -> Self {
+        Transaction {
+            status: TransactionStatus::Idle,
+            written: Batch::new(memory),
+            savepoints: Vec::new(),
+        }
+    }
+
+    /// A block is open, failed or not.
+    pub(crate) fn is_open(&self) -> bool {
+        self.status != TransactionStatus::Idle
+    }
+
+    /// A statement has failed.
+    pub(crate) fn fail(&mut self) {
+        if self.is_open() {
+            self.status = TransactionStatus::Error;
+        }
+    }
+
+    /// In a failed block only its end is done.
+    pub(crate) fn check(&self, statement: &Statement) -> Result<(), SqlError> {
+        let ends = matches!(
+            statement,
+            Statement::Commit | Statement::Rollback | Statement::RollbackTo(_)
+        );
+        if self.status == TransactionStatus::Error && !ends {
+            return Err(SqlError::new(
+                SqlState::InFailedSqlTransaction,
+                "current transaction is aborted, commands ignored until end of transaction block",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Runs a statement that begins, ends or marks a block.
+    pub(super) async fn transaction(&mut self, statement: Statement) -> Result<(), Stop> {
+        match statement {
+            Statement::Begin => {
+                if self.transaction.is_open() {
+                    self.warn("25001", "there is already a transaction in progress");
+                } else {
+                    self.transaction.status = TransactionStatus::Transaction;
+                }
+                self.wire.out.complete("BEGIN");
+            }
+            Statement::Commit => self.commit().await?,
+            Statement::Rollback => {
+                if !self.transaction.is_open() {
+                    self.warn("25P01", "there is no transaction in progress");
+                }
+                self.end_transaction();
+                self.wire.out.complete("ROLLBACK");
+            }
+            Statement::Savepoint(name) => {
+                self.in_transaction("SAVEPOINT")?;
+                if self.transaction.savepoints.len() >= SAVEPOINTS_MAX {
+                    let message = format!("more than {SAVEPOINTS_MAX} savepoints");
+                    return Err(SqlError::new(SqlState::ProgramLimitExceeded, message).into());
+                }
+                let written = self.transaction.written.len();
+                self.transaction.savepoints.push((name, written));
+                self.wire.out.complete("SAVEPOINT");
+            }
+            Statement::Release(name) => {
+                self.in_transaction("RELEASE SAVEPOINT")?;
+                let at = self.savepoint(&name)?;
+                self.transaction.savepoints.truncate(at);
+                self.wire.out.complete("RELEASE");
+            }
+            Statement::RollbackTo(name) => {
+                self.in_transaction("ROLLBACK TO SAVEPOINT")?;
+                let at = self.savepoint(&name)?;
+                let written = self.transaction.savepoints[at].1;
+                self.transaction.savepoints.truncate(at + 1);
+                self.transaction.written.truncate(written);
+                self.transaction.status = TransactionStatus::Transaction;
+                self.wire.out.complete("ROLLBACK");
+            }
+            other => return Err(not_planned(&other).into()),
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), Stop> {
+        let failed = self.transaction.status == TransactionStatus::Error;
+        if !self.transaction.is_open() {
+            self.warn("25P01", "there is no transaction in progress");
+        }
+        // The block is over, whatever becomes of its batch.
+        let written = self.end_transaction().written;
+        if failed {
+            self.wire.out.complete("ROLLBACK");
+            return Ok(());
+        }
+        self.append(written).await?;
+        self.wire.out.complete("COMMIT");
+        Ok(())
+    }
+
+    fn end_transaction(&mut self) -> Transaction {
+        self.portals.clear();
+        std::mem::replace(&mut self.transaction, Transaction::new(&self.memory))
+    }
+
+    /// Refuses a statement that cannot be taken back.
+    pub(super) fn not_in_transaction(&self, statement: &str) -> Result<(), SqlError> {
+        if !self.transaction.is_open() {
+            return Ok(());
+        }
+        Err(SqlError::new(
+            SqlState::ActiveSqlTransaction,
+            format!("{statement} cannot be run inside a transaction block"),
+        )
+        .hint("Run it by itself: with autocommit on, in drivers that begin transactions unasked."))
+    }
+
+    fn in_transaction(&self, statement: &str) -> Result<(), SqlError> {
+        if self.transaction.is_open() {
+            return Ok(());
+        }
+        Err(SqlError::new(
+            SqlState::NoActiveSqlTransaction,
+            format!("{statement} can only be used in transaction blocks"),
+        ))
+    }
+
+    fn savepoint(&self, name: &str) -> Result<usize, SqlError> {
+        let mut savepoints = self.transaction.savepoints.iter();
+        savepoints
+            .rposition(|savepoint| savepoint.0 == name)
+            .ok_or_else(|| {
+                SqlError::new(
+                    SqlState::InvalidSavepoint,
+                    format!("savepoint \"{name}\" does not exist"),
+                )
+            })
+    }
+}
