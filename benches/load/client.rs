@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -11,17 +11,19 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::feeder::now_us;
+
 /// Latencies in steps of this many microseconds, the last step open.
 const STEP_US: u64 = 100;
 const STEPS: usize = 100_000;
 /// How many clients connect at the same time.
 const CONNECTING_MAX: usize = 64;
+/// The view that all follow; the ancestor's design looks at no path.
+const TOP10: &str = "/api/stream/top10";
 
 /// What the clients saw.
 pub(crate) struct Samples {
-    latencies: Vec<AtomicU64>,
-    /// Messages that stood for several frames.
-    pub(crate) merged: u64,
+    latencies: Arc<Histogram>,
     /// Clients that missed something.
     pub(crate) wrong: u64,
 }
@@ -29,6 +31,7 @@ pub(crate) struct Samples {
 impl Samples {
     pub(crate) fn count(&self) -> u64 {
         self.latencies
+            .0
             .iter()
             .map(|step| step.load(Ordering::Relaxed))
             .sum()
@@ -37,7 +40,7 @@ impl Samples {
     pub(crate) fn quantile_ms(&self, quantile: f64) -> f64 {
         let wanted = (self.count() as f64 * quantile).ceil() as u64;
         let mut seen = 0;
-        for (index, step) in self.latencies.iter().enumerate() {
+        for (index, step) in self.latencies.0.iter().enumerate() {
             seen += step.load(Ordering::Relaxed);
             if seen >= wanted {
                 return (index as u64 * STEP_US) as f64 / 1000.0;
@@ -48,76 +51,99 @@ impl Samples {
 }
 
 /// Where the bench stands.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone)]
 enum Stage {
-    Connecting,
-    Measuring,
+    /// What comes is checked and not measured.
+    Following,
+    /// Latencies are noted here.
+    Measuring(Arc<Histogram>),
     Over,
 }
 
-/// Connects so many clients, and measures for this time once all are there and settled; `connected` is asked in between.
-pub(crate) async fn run<T>(
-    address: SocketAddr,
-    clients: u64,
-    time: Duration,
-    connected: impl FnOnce() -> T,
-) -> (Samples, T) {
-    let latencies: Arc<Vec<AtomicU64>> = Arc::new((0..STEPS).map(|_| AtomicU64::new(0)).collect());
-    let (stage, stages) = watch::channel(Stage::Connecting);
-    let connecting = Arc::new(Semaphore::new(CONNECTING_MAX));
-    let ready = Arc::new(Semaphore::new(0));
-    let mut tasks = JoinSet::new();
-    for _ in 0..clients {
-        let (latencies, stages) = (latencies.clone(), stages.clone());
-        let (connecting, ready) = (connecting.clone(), ready.clone());
-        tasks.spawn(async move {
-            let permit = connecting.acquire_owned().await.expect("never closed");
-            let stream = connect(TcpSocket::new_v4().expect("a socket"), address).await;
-            drop(permit);
-            ready.add_permits(1);
-            follow(stream, stages, &latencies).await
-        });
+/// How many messages took so many steps.
+struct Histogram(Vec<AtomicU64>);
+
+impl Histogram {
+    fn note(&self, latency_us: u64) {
+        let step = usize::try_from(latency_us / STEP_US).unwrap_or(STEPS);
+        self.0[step.min(STEPS - 1)].fetch_add(1, Ordering::Relaxed);
     }
-    let all = u32::try_from(clients).expect("not that many");
-    ready
-        .acquire_many(all)
-        .await
-        .expect("never closed")
-        .forget();
-    sleep(Duration::from_secs(2)).await;
-    let connected = connected();
-    stage.send_replace(Stage::Measuring);
-    sleep(time).await;
-    stage.send_replace(Stage::Over);
-    let (mut merged, mut wrong) = (0, 0);
-    while let Some(client) = tasks.join_next().await {
-        match client.expect("no client panics") {
-            Some(of_this) => merged += of_this,
-            None => wrong += 1,
-        }
-    }
-    let latencies = Arc::into_inner(latencies).expect("all clients are gone");
-    (
-        Samples {
-            latencies,
-            merged,
-            wrong,
-        },
-        connected,
-    )
 }
 
-/// A client that never reads, with a small buffer, so that the server soon has to wait for it.
+/// Clients that follow the view, each of which knows whether it missed something.
+pub(crate) struct Clients {
+    stage: watch::Sender<Stage>,
+    tasks: JoinSet<()>,
+    /// How many are still right.
+    right: Arc<AtomicU64>,
+    count: u64,
+}
+
+impl Clients {
+    /// Connects so many.
+    pub(crate) async fn connect(address: SocketAddr, count: u64) -> Clients {
+        let (stage, stages) = watch::channel(Stage::Following);
+        let connecting = Arc::new(Semaphore::new(CONNECTING_MAX));
+        let begun = Arc::new(Semaphore::new(0));
+        let right = Arc::new(AtomicU64::new(count));
+        let mut tasks = JoinSet::new();
+        for _ in 0..count {
+            let (stages, right) = (stages.clone(), right.clone());
+            let (connecting, begun) = (connecting.clone(), begun.clone());
+            tasks.spawn(async move {
+                let permit = connecting.acquire_owned().await.expect("never closed");
+                let stream = connect(TcpSocket::new_v4().expect("a socket"), address, TOP10).await;
+                drop(permit);
+                if follow(stream, stages, &begun).await.is_none() {
+                    right.fetch_sub(1, Ordering::Relaxed);
+                    begun.add_permits(1); // nobody waits for it
+                }
+            });
+        }
+        let all = u32::try_from(count).expect("not that many");
+        let all = begun.acquire_many(all).await.expect("never closed");
+        all.forget();
+        Clients {
+            stage,
+            tasks,
+            right,
+            count,
+        }
+    }
+
+    /// Measures for this time.
+    pub(crate) async fn measure(&mut self, time: Duration) -> Samples {
+        let histogram = Arc::new(Histogram((0..STEPS).map(|_| AtomicU64::new(0)).collect()));
+        self.stage.send_replace(Stage::Measuring(histogram.clone()));
+        sleep(time).await;
+        self.stage.send_replace(Stage::Following);
+        Samples {
+            latencies: histogram,
+            wrong: self.count - self.right.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Lets all go.
+    pub(crate) async fn end(mut self) {
+        self.stage.send_replace(Stage::Over);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// A client that never reads, with a small buffer, and that follows beside the view another that is wider than all buffers: so
+/// the server waits for it from its first message on.
 pub(crate) async fn stalled(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
-    connect(socket, address).await
+    connect(socket, address, "/api/stream?views=wide,top10").await
 }
 
-async fn connect(socket: TcpSocket, address: SocketAddr) -> TcpStream {
+async fn connect(socket: TcpSocket, address: SocketAddr, path: &str) -> TcpStream {
     let mut stream = socket.connect(address).await.expect("the server accepts");
-    let request = "GET /api/stream/top10 HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: +\r\n\r\n";
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: +\r\n\r\n"
+    );
     stream
         .write_all(request.as_bytes())
         .await
@@ -125,26 +151,28 @@ async fn connect(socket: TcpSocket, address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Follows the stream to the end of the bench: how many messages stood for several frames; `None` if one did not continue the
-/// one before.
+/// Follows the stream to the end of the bench; `None` if a message did not continue the one before. `begun` gets a permit
+/// with the first message.
 async fn follow(
     mut stream: TcpStream,
     mut stages: watch::Receiver<Stage>,
-    latencies: &[AtomicU64],
-) -> Option<u64> {
+    begun: &Semaphore,
+) -> Option<()> {
     let mut bytes = Vec::new();
     let mut held = None;
-    let mut merged = 0;
     loop {
         tokio::select! {
             read = stream.read_buf(&mut bytes) => if read.ok()? == 0 { return None },
-            over = stages.wait_for(|stage| *stage == Stage::Over) => {
+            over = stages.wait_for(|stage| matches!(stage, Stage::Over)) => {
                 over.ok()?;
-                return held.map(|_: u64| merged);
+                return held.map(|_: u64| ());
             }
         }
         let now = now_us();
-        let measuring = *stages.borrow() == Stage::Measuring;
+        let measuring = match &*stages.borrow() {
+            Stage::Measuring(histogram) => Some(histogram.clone()),
+            _ => None,
+        };
         // One line a message; the frame's own header and the answer to the upgrade stand before the brace.
         while let Some(end) = bytes.windows(2).position(|pair| pair == b"}\n") {
             let line: Vec<u8> = bytes.drain(..end + 2).collect();
@@ -153,11 +181,11 @@ async fn follow(
             if deleted != held {
                 return None;
             }
-            held = Some(inserted);
-            if measuring {
-                let step = usize::try_from(now.saturating_sub(inserted) / STEP_US).unwrap_or(STEPS);
-                latencies[step.min(STEPS - 1)].fetch_add(1, Ordering::Relaxed);
-                merged += u64::from(deleted.is_some_and(|deleted| inserted - deleted > 150_000));
+            if held.replace(inserted).is_none() {
+                begun.add_permits(1);
+            }
+            if let Some(measuring) = &measuring {
+                measuring.note(now.saturating_sub(inserted));
             }
         }
     }
@@ -174,11 +202,4 @@ fn times(line: &[u8]) -> [Option<u64>; 2] {
         Some((deleted, inserted)) => [time(deleted), time(inserted)],
         None => [None, None],
     }
-}
-
-fn now_us() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }

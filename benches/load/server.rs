@@ -1,30 +1,95 @@
-//! The server process: the real web interface over a scripted view.
+//! The server process: an engine that changes, and one of the two designs in front of it.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
-use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream, StreamExt};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
-use wikitop::core::address::Address;
-use wikitop::core::frame::{Column, Frame, Row};
-use wikitop::core::subscription::Event;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use wikitop::web::status::Status;
-use wikitop::web::{self, Config, Limits, Views};
+use wikitop::web::{self, Config, Limits};
 
-/// Ten changes a second.
-const FRAME_EVERY: Duration = Duration::from_millis(100);
+use super::ancestor;
+use super::feeder::Feeder;
 
-/// A top 10 in which two users change with each frame. The count of one is the time of the change in microseconds, and what a
-/// frame deletes is what the one before inserted, so that a client can see both its latency and that it missed nothing.
-struct Top10;
+/// The most clients of the ancestor's design in one process that may have 20,000 files open: each is a websocket and both
+/// ends of a connection to the engine.
+const ANCESTOR_CLIENTS_MAX: usize = 6_000;
+/// wikitop itself has one session a view.
+const SHARED_SESSIONS_MAX: usize = 64;
 
-/// Serves until stdin ends.
-pub(crate) fn run() {
+/// How the view comes from the engine to the clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Design {
+    /// One subscription and one text a frame for all clients: wikitop.
+    Shared,
+    /// A subscription and a text a frame for each: the ancestor.
+    Ancestor,
+}
+
+/// What the server has counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counts {
+    /// Changes of the view.
+    pub(crate) frames: u64,
+    /// Messages written as JSON.
+    pub(crate) texts: u64,
+}
+
+impl Design {
+    pub(crate) fn named(name: &str) -> Design {
+        match name {
+            "ancestor" => Design::Ancestor,
+            _ => Design::Shared,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Design::Shared => "shared",
+            Design::Ancestor => "ancestor",
+        }
+    }
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Design::Shared => "wikitop: one subscription, one text a frame",
+            Design::Ancestor => "the ancestor's design: a subscription and a text for each client",
+        }
+    }
+
+    pub(crate) fn clients_default(self) -> &'static [u64] {
+        match self {
+            Design::Shared => &[10, 100, 1_000, 5_000, 10_000],
+            Design::Ancestor => &[10, 100, 1_000, 5_000],
+        }
+    }
+}
+
+impl Counts {
+    /// Since an earlier moment.
+    pub(crate) fn since(self, earlier: &Counts) -> Counts {
+        Counts {
+            frames: self.frames - earlier.frames,
+            texts: self.texts - earlier.texts,
+        }
+    }
+
+    pub(crate) fn read(line: &str) -> Counts {
+        let mut numbers = line.split(' ').map(|text| text.parse().expect("a number"));
+        let mut next = || numbers.next().expect("two numbers");
+        Counts {
+            frames: next(),
+            texts: next(),
+        }
+    }
+}
+
+/// Serves until stdin ends; each line on stdin is answered with the counts.
+pub(crate) fn run(design: Design) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -33,81 +98,83 @@ pub(crate) fn run() {
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let (_status, told) = watch::channel(Status::default());
-        let config = Config {
-            address: Address::local(address),
-            status: told,
-            allow_origin: Vec::new(),
-            limits: Limits {
-                clients_max: usize::MAX,
-                clients_per_address_max: usize::MAX,
-                ..Limits::default()
-            },
+        let (stop, texts) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
+        let mut serving = JoinSet::new();
+        let feeder = match design {
+            Design::Shared => {
+                let feeder = Feeder::start(SHARED_SESSIONS_MAX).await;
+                serving.spawn(shared(listener, feeder.doors[0].clone(), stop.clone()));
+                feeder
+            }
+            Design::Ancestor => {
+                let feeder = Feeder::start(ANCESTOR_CLIENTS_MAX).await;
+                let doors = feeder.doors.clone();
+                serving.spawn(ancestor::serve(
+                    listener,
+                    doors,
+                    texts.clone(),
+                    stop.clone(),
+                ));
+                feeder
+            }
         };
-        println!("{address}");
-        std::io::stdout().flush().expect("the parent reads");
-        let stopped = async {
-            let read = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0]));
-            let _ = read.await;
-        };
-        web::serve(listener, config, Arc::new(Top10), stopped)
-            .await
-            .expect("it serves");
+        say(&address.to_string());
+        let (asked, mut asks) = tokio::sync::mpsc::unbounded_channel();
+        let asking = tokio::task::spawn_blocking(move || {
+            for _ in std::io::stdin().lock().lines() {
+                asked.send(()).expect("the server serves");
+            }
+        });
+        while let Some(()) = asks.recv().await {
+            let texts = match design {
+                Design::Shared => texts_of(address).await,
+                Design::Ancestor => texts.load(Ordering::Relaxed),
+            };
+            say(&format!(
+                "{} {texts}",
+                feeder.frames.load(Ordering::Relaxed)
+            ));
+        }
+        asking.await.expect("stdin ends");
+        stop.cancel();
+        while serving.join_next().await.is_some() {}
+        feeder.stop().await;
     });
 }
 
-impl Views for Top10 {
-    fn subscribe(&self, _view: &str) -> BoxStream<'static, Event> {
-        let columns = [("user", "text"), ("count", "bigint")].map(|(name, ty)| Column {
-            name: name.into(),
-            ty: ty.into(),
-        });
-        let first = now_us();
-        let rows = (0..8)
-            .map(|user| row(&format!("Some editor {user}"), 1_000_000 + user))
-            .chain(pair(first));
-        let snapshot = frame(first, Vec::new(), rows.collect());
-        let opening = [
-            Event::Opened {
-                columns: columns.into(),
-            },
-            Event::Frame(Arc::new(snapshot)),
-        ];
-        let mut ticks = interval_at(Instant::now() + FRAME_EVERY, FRAME_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let frames = stream::unfold((ticks, first), |(mut ticks, last)| async move {
-            ticks.tick().await;
-            let now = now_us();
-            let frame = frame(now, pair(last).to_vec(), pair(now).to_vec());
-            Some((Event::Frame(Arc::new(frame)), (ticks, now)))
-        });
-        stream::iter(opening).chain(frames).boxed()
-    }
-
-    fn list(&self) -> BoxFuture<'static, Result<Vec<String>, String>> {
-        Box::pin(async { Ok(vec!["top10".to_owned()]) })
-    }
+fn say(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}").expect("the parent reads");
+    stdout.flush().expect("the parent reads");
 }
 
-fn frame(now_us: u64, deleted: Vec<Row>, inserted: Vec<Row>) -> Frame {
-    Frame {
-        timestamp_ms: now_us / 1000,
-        deleted,
-        inserted,
-    }
+/// wikitop itself, with room for all.
+async fn shared(
+    listener: TcpListener,
+    address: wikitop::core::address::Address,
+    stop: CancellationToken,
+) {
+    let (_status, told) = watch::channel(Status::default());
+    let config = Config {
+        address,
+        status: told,
+        allow_origin: Vec::new(),
+        limits: Limits {
+            clients_max: usize::MAX,
+            clients_per_address_max: usize::MAX,
+            ..Limits::default()
+        },
+    };
+    let served = web::run(listener, config, stop.cancelled_owned()).await;
+    served.expect("it serves");
 }
 
-fn pair(now_us: u64) -> [Row; 2] {
-    [row("@", now_us), row("Another editor", now_us / 1000)]
-}
-
-fn row(user: &str, count: u64) -> Row {
-    Row::from_copy_text(Bytes::from(format!("{user}\t{count}"))).expect("text")
-}
-
-fn now_us() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+/// What wikitop says of itself.
+async fn texts_of(address: SocketAddr) -> u64 {
+    let page = reqwest::get(format!("http://{address}/metrics")).await;
+    let page = page.expect("it answers").text().await.expect("text");
+    let count = page
+        .lines()
+        .find_map(|line| line.strip_prefix("wikitop_serialised_messages_total "));
+    count.expect("it counts").parse().expect("a number")
 }
