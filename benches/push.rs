@@ -108,7 +108,10 @@ impl Plan {
 async fn bench(design: Design, clients: u64, time: Duration) {
     let mut server = Server::start(design);
     let empty = usage(server.process.id());
-    let mut connected = Clients::connect(server.address, clients).await;
+    let Some(mut connected) = Clients::connect(server.address, clients).await else {
+        println!("{clients:>7} not all have their first message within a minute");
+        return server.stop();
+    };
     tokio::time::sleep(SETTLE).await;
     let usage = usage(server.process.id());
     let memory = usage.resident_bytes.saturating_sub(empty.resident_bytes) / clients;

@@ -68,8 +68,7 @@ async fn follow(
                 texts.fetch_add(1, Ordering::Relaxed);
                 socket.send(Message::text(text)).await?;
             }
-            Event::Progress { .. } => {}
-            Event::Reconnecting { reason, .. } => eprintln!("a subscription was lost: {reason}"),
+            Event::Progress { .. } | Event::Reconnecting { .. } => {}
             Event::Failed(error) => panic!("{error}"),
         }
     }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::feeder::now_us;
 
@@ -18,6 +18,8 @@ const STEP_US: u64 = 100;
 const STEPS: usize = 100_000;
 /// How many clients connect at the same time.
 const CONNECTING_MAX: usize = 64;
+/// How long it may take until all have their first message; a design that needs longer has failed.
+const CONNECT_MAX: Duration = Duration::from_secs(60);
 /// The view that all follow; the ancestor's design looks at no path.
 const TOP10: &str = "/api/stream/top10";
 
@@ -80,8 +82,8 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Connects so many.
-    pub(crate) async fn connect(address: SocketAddr, count: u64) -> Clients {
+    /// Connects so many; `None` when not all have their first message in time.
+    pub(crate) async fn connect(address: SocketAddr, count: u64) -> Option<Clients> {
         let (stage, stages) = watch::channel(Stage::Following);
         let connecting = Arc::new(Semaphore::new(CONNECTING_MAX));
         let begun = Arc::new(Semaphore::new(0));
@@ -92,23 +94,25 @@ impl Clients {
             let (connecting, begun) = (connecting.clone(), begun.clone());
             tasks.spawn(async move {
                 let permit = connecting.acquire_owned().await.expect("never closed");
-                let stream = connect(TcpSocket::new_v4().expect("a socket"), address, TOP10).await;
+                let socket = TcpSocket::new_v4().expect("a socket");
+                let Ok(stream) = connect(socket, address, TOP10).await else {
+                    return;
+                };
                 drop(permit);
                 if follow(stream, stages, &begun).await.is_none() {
                     right.fetch_sub(1, Ordering::Relaxed);
-                    begun.add_permits(1); // nobody waits for it
                 }
             });
         }
         let all = u32::try_from(count).expect("not that many");
-        let all = begun.acquire_many(all).await.expect("never closed");
-        all.forget();
-        Clients {
+        let all = timeout(CONNECT_MAX, begun.acquire_many(all)).await.ok()?;
+        all.expect("never closed").forget();
+        Some(Clients {
             stage,
             tasks,
             right,
             count,
-        }
+        })
     }
 
     /// Measures for this time.
@@ -135,20 +139,18 @@ impl Clients {
 pub(crate) async fn stalled(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
-    connect(socket, address, "/api/stream?views=wide,top10").await
+    let connected = connect(socket, address, "/api/stream?views=wide,top10").await;
+    connected.expect("the server accepts")
 }
 
-async fn connect(socket: TcpSocket, address: SocketAddr, path: &str) -> TcpStream {
-    let mut stream = socket.connect(address).await.expect("the server accepts");
+async fn connect(socket: TcpSocket, address: SocketAddr, path: &str) -> std::io::Result<TcpStream> {
+    let mut stream = socket.connect(address).await?;
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: +\r\n\r\n"
     );
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .expect("the server reads");
-    stream
+    stream.write_all(request.as_bytes()).await?;
+    Ok(stream)
 }
 
 /// Follows the stream to the end of the bench; `None` if a message did not continue the one before. `begun` gets a permit

@@ -62,6 +62,7 @@ impl Feeder {
             let made = connection.client.batch_execute(view).await;
             made.expect("the engine knows SQL");
         }
+        begin(&engine).await;
         let frames = Arc::new(AtomicU64::new(0));
         tasks.spawn(feed(engine, frames.clone(), stop.clone()));
         Feeder {
@@ -81,22 +82,30 @@ impl Feeder {
     }
 }
 
-async fn feed(engine: Engine, frames: Arc<AtomicU64>, stop: CancellationToken) {
+/// What is there before the first client.
+async fn begin(engine: &Engine) {
     let others = (0..8).map(|user| change("testwiki", &format!("Some editor {user}"), user, ""));
     let wide = "w".repeat(60_000);
     let wide = (0..16).map(|_| change("widewiki", "Wide", 0, &wide));
-    append(&engine, others.chain(wide).collect()).await;
+    append(engine, others.chain(wide).chain(pair()).collect()).await;
+}
+
+async fn feed(engine: Engine, frames: Arc<AtomicU64>, stop: CancellationToken) {
     let mut ticks = interval(FRAME_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let now = now_us();
-        let pair = [
-            change("testwiki", "@", now, ""),
-            change("testwiki", "Another editor", now / 1000, ""),
-        ];
-        append(&engine, pair.to_vec()).await;
+        append(&engine, pair().to_vec()).await;
         frames.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// What one frame is made of: the marked user's count is now.
+fn pair() -> [Bytes; 2] {
+    let now = now_us();
+    [
+        change("testwiki", "@", now, ""),
+        change("testwiki", "Another editor", now / 1000, ""),
+    ]
 }
 
 async fn append(engine: &Engine, changes: Vec<Bytes>) {

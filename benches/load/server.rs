@@ -63,8 +63,8 @@ impl Design {
 
     pub(crate) fn clients_default(self) -> &'static [u64] {
         match self {
-            Design::Shared => &[10, 100, 1_000, 5_000, 10_000],
-            Design::Ancestor => &[10, 100, 1_000, 5_000],
+            Design::Shared => &[1_000, 5_000, 10_000],
+            Design::Ancestor => &[10, 100, 1_000, 2_000],
         }
     }
 }
