@@ -33,10 +33,16 @@ const FAMILY = /^([a-z][a-z0-9_]*?)(wiktionary|wikibooks|wikinews|wikiquote|wiki
 
 // Languages that the browser's list does not have, or that Wikimedia's codes name otherwise.
 const LANGUAGES = new Map(Object.entries({
-  als: 'Alemannic', 'bat-smg': 'Samogitian', beta: 'Beta', bh: 'Bhojpuri', 'cbk-zam': 'Chavacano', eml: 'Emilian-Romagnol',
-  'fiu-vro': 'Võro', 'map-bms': 'Banyumasan', 'nds-nl': 'Dutch Low Saxon', nrm: 'Norman', 'roa-rup': 'Aromanian',
-  'roa-tara': 'Tarantino', sh: 'Serbo-Croatian', simple: 'Simple English', test: 'Test', test2: 'Second test', 'zh-classical': 'Classical Chinese',
-  'zh-min-nan': 'Minnan', 'zh-yue': 'Cantonese',
+  ace: 'Acehnese', als: 'Alemannic', ary: 'Moroccan Arabic', arz: 'Egyptian Arabic', avk: 'Kotava', azb: 'South Azerbaijani',
+  ba: 'Bashkir', ban: 'Balinese', bar: 'Bavarian', 'bat-smg': 'Samogitian', beta: 'Beta', bh: 'Bhojpuri', 'cbk-zam': 'Chavacano',
+  cdo: 'Mindong', ce: 'Chechen', crh: 'Crimean Tatar', csb: 'Kashubian', cv: 'Chuvash', diq: 'Zazaki', dsb: 'Lower Sorbian',
+  eml: 'Emilian-Romagnol', 'fiu-vro': 'Võro', frr: 'North Frisian', hak: 'Hakka', hsb: 'Upper Sorbian', io: 'Ido', li: 'Limburgish',
+  lij: 'Ligurian', lld: 'Ladin', lmo: 'Lombard', 'map-bms': 'Banyumasan', min: 'Minangkabau', mnw: 'Mon', mzn: 'Mazanderani',
+  nah: 'Nahuatl', nap: 'Neapolitan', nds: 'Low German', 'nds-nl': 'Dutch Low Saxon', new: 'Newar', nrm: 'Norman', os: 'Ossetian',
+  pms: 'Piedmontese', pnb: 'Western Punjabi', 'roa-rup': 'Aromanian', 'roa-tara': 'Tarantino', sah: 'Yakut', sat: 'Santali',
+  scn: 'Sicilian', sco: 'Scots', sh: 'Serbo-Croatian', shn: 'Shan', simple: 'Simple English', szl: 'Silesian', test: 'Test',
+  test2: 'Second test', vec: 'Venetian', vls: 'West Flemish', vo: 'Volapük', war: 'Waray', wuu: 'Wu', zea: 'Zeelandic',
+  'zh-classical': 'Classical Chinese', 'zh-min-nan': 'Minnan', 'zh-yue': 'Cantonese',
 }));
 
 const languages = new Intl.DisplayNames(['en'], { type: 'language', fallback: 'none' });
@@ -118,9 +124,14 @@ export function accountKind(user) {
   return IPV4.test(user) || IPV6.test(user) ? 'ip' : null;
 }
 
-// An edit summary as readers know it: the section that it begins with is set apart by an arrow.
+// An edit summary as readers know it: the section that it begins with is set apart by an arrow, links are their words. What
+// Wikidata's software notes there for itself (`/* wbsetclaim-create:2||1 */`) is left out.
 export function summary(comment) {
-  return (comment ?? '').replace(/^\/\*\s*(.*?)\s*\*\/\s*/, (_, section) => `→${section}: `).replace(/: $/, '').trim();
+  const text = comment ?? '';
+  const end = text.startsWith('/*') ? text.indexOf('*/', 2) : -1;
+  const section = end < 0 ? '' : text.slice(2, end).trim();
+  const rest = (end < 0 ? text : text.slice(end + 2)).replace(/\[\[:?(?:[^[\]|]*\|)?([^[\]|]*)\]\]/g, '$1').trim();
+  return [section && !/^wb[a-z-]+:/.test(section) ? `→${section}` : '', rest].filter(Boolean).join(': ');
 }
 
 // A timestamp in the engine's text form, or ISO 8601, in milliseconds since the epoch; NaN if it is neither.

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use warp::filters::BoxedFilter;
 use warp::http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CONTENT_SECURITY_POLICY, HOST, HeaderMap, HeaderName,
-    HeaderValue, IF_NONE_MATCH, ORIGIN, REFERRER_POLICY, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
+    HeaderValue, ORIGIN, REFERRER_POLICY, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use warp::http::{Method, StatusCode};
 use warp::path::FullPath;
@@ -100,7 +100,7 @@ async fn guarded(request: Request, site: Arc<Site>) -> Reply {
             .insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         reply
             .headers_mut()
-            .insert(VARY, HeaderValue::from_static("origin"));
+            .append(VARY, HeaderValue::from_static("origin"));
     }
     reply
 }
@@ -137,7 +137,7 @@ async fn answer(request: Request, site: Arc<Site>) -> Result<Reply, Refusal> {
         ["api", "stream", name] => stream_one(decoded(name)?, request, site).await,
         [file] => {
             let asset = Asset::at(file).ok_or_else(not_found)?;
-            Ok(asset.reply(text(&request.headers, IF_NONE_MATCH)))
+            Ok(asset.reply(&request.headers))
         }
         _ => Err(not_found()),
     }
