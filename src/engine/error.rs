@@ -81,6 +81,8 @@ pub enum SqlState {
     AmbiguousColumn,
     /// 42803
     GroupingError,
+    /// 42P20
+    WindowingError,
     /// 42804
     DatatypeMismatch,
     /// 42809
@@ -158,6 +160,7 @@ impl SqlState {
             SqlState::UndefinedColumn => "42703",
             SqlState::UndefinedObject => "42704",
             SqlState::GroupingError => "42803",
+            SqlState::WindowingError => "42P20",
             SqlState::DatatypeMismatch => "42804",
             SqlState::WrongObjectType => "42809",
             SqlState::UndefinedFunction => "42883",

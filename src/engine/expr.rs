@@ -107,6 +107,10 @@ pub enum Function {
     Divide,
     /// `a % b`
     Modulo,
+    /// `a & b`
+    BitAnd,
+    /// `a | b`
+    BitOr,
     /// `-a`
     Negate,
     /// `abs(a)`
@@ -403,7 +407,9 @@ impl Function {
             | Function::Subtract
             | Function::Multiply
             | Function::Divide
-            | Function::Modulo => arithmetic::binary(self, left, right),
+            | Function::Modulo
+            | Function::BitAnd
+            | Function::BitOr => arithmetic::binary(self, left, right),
             Function::Round => arithmetic::round_to(left, right),
             Function::Match(kind) => pattern::match_dynamic(kind, left, right),
             _ => strings::binary(self, left, right),

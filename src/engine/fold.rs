@@ -7,7 +7,7 @@
 mod aggregate;
 mod join;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::error::{SqlError, SqlState};
 use super::expr::{Expr, Function, Subquery, array_text};
@@ -177,6 +177,29 @@ impl Folder<'_> {
                     .skip(count(*offset))
                     .take(limit.map_or(usize::MAX, count))
                     .collect()
+            }
+            Plan::Number {
+                input,
+                partition,
+                order,
+                limit,
+            } => {
+                let rows = self.rows(input, outside)?;
+                let mut last: HashMap<Vec<Value>, i64> = HashMap::new();
+                let mut numbered = Vec::new();
+                for row in self.sorted(rows, order, outside)? {
+                    let partition = partition
+                        .iter()
+                        .map(|key| self.eval(key, row.values(), outside))
+                        .collect::<Result<Vec<_>, _>>()?;
+                    let number = last.entry(partition).or_default();
+                    *number += 1;
+                    if limit.is_none_or(|limit| number.unsigned_abs() <= limit) {
+                        let number = Value::BigInt(*number);
+                        numbered.push(row.values().iter().cloned().chain([number]).collect());
+                    }
+                }
+                numbered
             }
             Plan::UnionAll { inputs } => {
                 let mut rows = Vec::new();

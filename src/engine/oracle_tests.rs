@@ -155,6 +155,9 @@ struct Watched<Q> {
     as_of_ms: u64,
 }
 
+/// What a query gives at a time, by another way.
+type FromScratch<'f, Q> = dyn Fn(&Q, u64) -> Result<Vec<Row>, SqlError> + 'f;
+
 impl<Q: Debug> Watched<Q> {
     fn new(query: Q, feed: Feed) -> Self {
         Watched {
@@ -166,7 +169,7 @@ impl<Q: Debug> Watched<Q> {
     }
 
     /// Takes all waiting ticks; compares at every time at which anything changed, and at the last one.
-    fn check(&mut self, from_scratch: &dyn Fn(&Q, u64) -> Result<Vec<Row>, SqlError>) {
+    fn check(&mut self, from_scratch: &FromScratch<'_, Q>) {
         let expected = |query: &Q, time| {
             let rows = from_scratch(query, time);
             counted(rows.unwrap_or_else(|error| panic!("{error}: {query:#?}")))

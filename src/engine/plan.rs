@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::error::SqlError;
-use super::expr::{Expr, Subquery};
+use super::expr::{Expr, Subquery, array_text};
 use super::value::{Column, Row, Value};
 
 /// A relational operator. Columns are known by position.
@@ -84,6 +84,17 @@ pub enum Plan {
         /// After skipping so many.
         offset: u64,
     },
+    /// Each row with its number among those of its partition, from 1, as one more column: `row_number()` and DISTINCT ON.
+    Number {
+        /// Where the rows come from.
+        input: Box<Plan>,
+        /// Rows for which these are equal are numbered together.
+        partition: Vec<Expr>,
+        /// The order that decides. Ties are broken by the whole row.
+        order: Vec<OrderKey>,
+        /// Only rows with a number up to this one stay.
+        limit: Option<u64>,
+    },
     /// All rows of all inputs.
     UnionAll {
         /// Where the rows come from; same number and types of columns.
@@ -133,6 +144,8 @@ pub struct Aggregate {
     pub distinct: bool,
     /// FILTER (WHERE ...).
     pub filter: Option<Expr>,
+    /// In which order the arguments come, where that matters; ties are broken by the argument itself.
+    pub order: Vec<OrderKey>,
 }
 
 /// The aggregate functions.
@@ -148,17 +161,39 @@ pub enum AggregateFunction {
     Max,
     /// `avg`: numeric over bigint and numeric, double over double.
     Avg,
+    /// `array_agg`: an array's text. It is the only one that sees NULLs and knows an order.
+    Array,
 }
 
 impl Aggregate {
     /// Its value over a set of rows follows from running totals alone, whatever the rows were: its past can be kept without
     /// them.
     pub fn is_accumulable(&self) -> bool {
-        use AggregateFunction::{Avg, Count, Max, Min, Sum};
+        use AggregateFunction::{Array, Avg, Count, Max, Min, Sum};
         match self.function {
             Count | Sum | Avg => !self.distinct,
-            Min | Max => false,
+            Min | Max | Array => false,
         }
+    }
+
+    /// The arguments of `array_agg` in their order, each with the values that ORDER BY asks for before it, as an array's text.
+    pub(crate) fn array_of(&self, mut rows: Vec<Row>) -> Value {
+        if rows.is_empty() {
+            return Value::Null;
+        }
+        let is_null = |row: &Row| row.values().last() == Some(&Value::Null);
+        rows.sort_by(|left, right| {
+            self.order
+                .iter()
+                .zip(left.values().iter().zip(right.values()))
+                .map(|(key, (left, right))| key.compare_values(left, right))
+                .find(|order| order.is_ne())
+                .unwrap_or_else(|| (is_null(left), left).cmp(&(is_null(right), right)))
+        });
+        if self.distinct {
+            rows.dedup();
+        }
+        Value::Text(array_text(rows.iter().filter_map(|row| row.values().last())).into())
     }
 }
 
@@ -183,6 +218,7 @@ impl Plan {
             | Plan::Window { input, .. }
             | Plan::Aggregate { input, .. }
             | Plan::Distinct { input }
+            | Plan::Number { input, .. }
             | Plan::TopK { input, .. } => vec![input],
             Plan::UnionAll { inputs } => inputs.iter().collect(),
             Plan::Join { left, right, .. } => vec![left, right],
@@ -197,6 +233,7 @@ impl Plan {
             | Plan::Window { input, .. }
             | Plan::Aggregate { input, .. }
             | Plan::Distinct { input }
+            | Plan::Number { input, .. }
             | Plan::TopK { input, .. } => vec![input],
             Plan::UnionAll { inputs } => inputs.iter_mut().collect(),
             Plan::Join { left, right, .. } => vec![left, right],
@@ -222,6 +259,12 @@ impl Plan {
                 .chain(aggregates.iter().flat_map(Aggregate::exprs))
                 .collect(),
             Plan::TopK { order, .. } => order.iter().map(|key| &key.expr).collect(),
+            Plan::Number {
+                partition, order, ..
+            } => partition
+                .iter()
+                .chain(order.iter().map(|key| &key.expr))
+                .collect(),
             Plan::Join { on, .. } => vec![on],
         }
     }
@@ -241,11 +284,15 @@ impl Plan {
                 keys, aggregates, ..
             } => keys
                 .iter_mut()
-                .chain(aggregates.iter_mut().flat_map(|aggregate| {
-                    aggregate.argument.iter_mut().chain(&mut aggregate.filter)
-                }))
+                .chain(aggregates.iter_mut().flat_map(Aggregate::exprs_mut))
                 .collect(),
             Plan::TopK { order, .. } => order.iter_mut().map(|key| &mut key.expr).collect(),
+            Plan::Number {
+                partition, order, ..
+            } => partition
+                .iter_mut()
+                .chain(order.iter_mut().map(|key| &mut key.expr))
+                .collect(),
             Plan::Join { on, .. } => vec![on],
         }
     }
@@ -320,6 +367,7 @@ impl Plan {
             Plan::Aggregate {
                 keys, aggregates, ..
             } => keys.len() + aggregates.len(),
+            Plan::Number { input, .. } => input.arity() + 1,
             Plan::UnionAll { inputs } => inputs.first().map_or(0, Plan::arity),
             Plan::Join { left, right, .. } => left.arity() + right.arity(),
         }
@@ -327,8 +375,19 @@ impl Plan {
 }
 
 impl Aggregate {
-    fn exprs(&self) -> impl Iterator<Item = &Expr> {
-        self.argument.iter().chain(&self.filter)
+    /// Its own expressions.
+    pub fn exprs(&self) -> impl Iterator<Item = &Expr> {
+        let order = self.order.iter().map(|key| &key.expr);
+        self.argument.iter().chain(&self.filter).chain(order)
+    }
+
+    /// Its own expressions, to change them.
+    pub fn exprs_mut(&mut self) -> impl Iterator<Item = &mut Expr> {
+        let order = self.order.iter_mut().map(|key| &mut key.expr);
+        self.argument
+            .iter_mut()
+            .chain(&mut self.filter)
+            .chain(order)
     }
 }
 

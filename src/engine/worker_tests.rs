@@ -211,6 +211,7 @@ fn count_star() -> Aggregate {
         argument: None,
         distinct: false,
         filter: None,
+        order: Vec::new(),
     }
 }
 
@@ -367,6 +368,7 @@ fn sum_of(name: &str) -> Plan {
             argument: Some(Expr::Column(0)),
             distinct: false,
             filter: None,
+            order: Vec::new(),
         }],
     }
 }

@@ -9,6 +9,7 @@ mod errors;
 mod join;
 mod linear;
 mod maintained;
+mod number;
 mod operators;
 mod render;
 pub(crate) mod scan;

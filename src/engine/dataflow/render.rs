@@ -19,6 +19,7 @@ use super::changes::{Changes, Entry, Shape};
 use super::errors::Errors;
 use super::join::join;
 use super::linear::Linear;
+use super::number::number;
 use super::operators::{Collection, Groups, Time, aggregate, temporal};
 use super::top_k::top_k;
 use super::totals::{Aggregates, Totals};
@@ -91,6 +92,15 @@ pub(super) fn render<'scope>(
         } => {
             let input = render(input, scope, parts)?;
             top_k(input, order, *offset, *limit, parts.errors.clone())
+        }
+        Plan::Number {
+            input,
+            partition,
+            order,
+            limit,
+        } => {
+            let input = render(input, scope, parts)?;
+            number(input, partition, order, *limit, parts.errors.clone())
         }
         Plan::UnionAll { inputs } => {
             let inputs = inputs
@@ -176,11 +186,7 @@ fn aggregation<'scope>(
         Plan::Get { name, columns } if **name == *RECENTCHANGES => {
             let used: Vec<&Expr> = keys
                 .iter()
-                .chain(
-                    functions
-                        .iter()
-                        .flat_map(|f| f.argument.iter().chain(&f.filter)),
-                )
+                .chain(functions.iter().flat_map(Aggregate::exprs))
                 .collect();
             let linear = Linear::new(&chain, columns.len(), Some(&used));
             let mut session = InputSession::new();

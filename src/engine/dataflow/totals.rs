@@ -237,7 +237,16 @@ fn part_of_row(aggregate: &Aggregate, row: &[Value], diff: i64) -> Result<Part, 
         Some(argument) => argument.eval(row)?,
         None => Value::Bool(true),
     };
-    // Aggregates do not see NULLs.
+    if aggregate.function == AggregateFunction::Array {
+        let keys = aggregate.order.iter().map(|key| key.expr.eval(row));
+        let ordered = keys
+            .chain([Ok(argument)])
+            .map(|value| value.map(normalised))
+            .collect::<Result<Vec<_>, _>>()?;
+        let ordered = counts.then(|| (Packed::row(&ordered), diff));
+        return Ok(Part::Values(ordered.into_iter().collect()));
+    }
+    // The other aggregates do not see NULLs.
     let seen = argument != Value::Null;
     Ok(if !aggregate.is_accumulable() {
         let value = Packed::row(&[normalised(argument)]);
@@ -250,7 +259,7 @@ fn part_of_row(aggregate: &Aggregate, row: &[Value], diff: i64) -> Result<Part, 
 }
 
 fn value_of_part(aggregate: &Aggregate, part: &Part) -> Result<Value, SqlError> {
-    use AggregateFunction::{Avg, Count, Max, Min, Sum as Total};
+    use AggregateFunction::{Array, Avg, Count, Max, Min, Sum as Total};
     let value_of =
         |packed: Option<&Packed>| packed.map_or(Value::Null, |p| p.unpack().values()[0].clone());
     match (aggregate.function, part) {
@@ -260,6 +269,13 @@ fn value_of_part(aggregate: &Aggregate, part: &Part) -> Result<Value, SqlError> 
             .map_err(|_| SqlError::new(SqlState::NumericValueOutOfRange, "bigint out of range")),
         (Min, Part::Values(values)) => Ok(value_of(values.keys().next())),
         (Max, Part::Values(values)) => Ok(value_of(values.keys().next_back())),
+        (Array, Part::Values(values)) => {
+            let copies = |count: i64| usize::try_from(count).unwrap_or(0);
+            let rows = values
+                .iter()
+                .flat_map(|(row, count)| std::iter::repeat_n(row.unpack(), copies(*count)));
+            Ok(aggregate.array_of(rows.collect()))
+        }
         (Total, Part::Sum(sum)) => sum.total(),
         (Avg, Part::Sum(sum)) => sum.average(),
         (Total | Avg, Part::Values(values)) => {

@@ -167,6 +167,13 @@ const DEFINITIONS: &[Definition] = &[
         "Shows the maximum identifier length.",
     ),
     setting(
+        "max_index_keys",
+        "32",
+        Rule::ReadOnly,
+        false,
+        "Shows the maximum number of index keys.",
+    ),
+    setting(
         "mz_version",
         "",
         Rule::ReadOnly,

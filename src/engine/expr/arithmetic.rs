@@ -54,6 +54,8 @@ fn bigint(function: Function, left: i64, right: i64) -> Result<Value, SqlError> 
         Function::Modulo if right == 0 => return Err(division_by_zero()),
         // The smallest bigint modulo -1 is 0, though the quotient does not fit.
         Function::Modulo => Some(left.wrapping_rem(right)),
+        Function::BitAnd => Some(left & right),
+        Function::BitOr => Some(left | right),
         _ => return Err(mistyped(function)),
     };
     result

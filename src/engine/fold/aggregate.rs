@@ -48,6 +48,7 @@ impl Folder<'_> {
         outside: &Outside<'_>,
     ) -> Result<Value, SqlError> {
         let mut values = Vec::new();
+        let mut ordered = Vec::new();
         let mut seen = HashSet::new();
         for row in members {
             if let Some(filter) = &aggregate.filter
@@ -59,7 +60,11 @@ impl Folder<'_> {
                 Some(argument) => self.eval(argument, row.values(), outside)?,
                 None => Value::Bool(true),
             };
-            if value != Value::Null && (!aggregate.distinct || seen.insert(value.clone())) {
+            if aggregate.function == AggregateFunction::Array {
+                let keys = aggregate.order.iter();
+                let keys = keys.map(|key| self.eval(&key.expr, row.values(), outside));
+                ordered.push(keys.chain([Ok(value)]).collect::<Result<Row, SqlError>>()?);
+            } else if value != Value::Null && (!aggregate.distinct || seen.insert(value.clone())) {
                 values.push(value);
             }
         }
@@ -71,6 +76,7 @@ impl Folder<'_> {
             AggregateFunction::Max => values.into_iter().max_by(smallest).unwrap_or(Value::Null),
             AggregateFunction::Sum => sum(&values)?,
             AggregateFunction::Avg => average(&values)?,
+            AggregateFunction::Array => aggregate.array_of(ordered),
         })
     }
 }

@@ -165,7 +165,7 @@ fn random_predicate(random: &mut Rng, types: &[Type], depth: u32) -> Expr {
 }
 
 fn random_aggregate(random: &mut Rng, input: Box<Plan>, types: &[Type]) -> Typed {
-    use AggregateFunction::{Avg, Count, Max, Min, Sum};
+    use AggregateFunction::{Array, Avg, Count, Max, Min, Sum};
     let (mut keys, mut aggregates, mut out) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..random.usize(..3) {
         let at = random.usize(..types.len());
@@ -182,11 +182,13 @@ fn random_aggregate(random: &mut Rng, input: Box<Plan>, types: &[Type]) -> Typed
             argument: (!star).then_some(Expr::Column(at)),
             distinct: !star && random.u8(..3) == 0,
             filter: (random.u8(..3) == 0).then(|| random_predicate(random, types, 0)),
+            order: Vec::new(),
         });
         out.push(match function {
             Count => Type::BigInt,
             Sum | Avg => Type::Numeric,
             Min | Max => types[at],
+            Array => Type::Text,
         });
     }
     (

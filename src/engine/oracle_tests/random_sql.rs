@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
@@ -132,10 +133,11 @@ fn run(seed: u64) {
         let frozen = RefCell::new(BTreeMap::new());
         let from_scratch = |text: &Text, time: u64| {
             let mut frozen = frozen.borrow_mut();
-            if !frozen.contains_key(&time) {
-                frozen.insert(time, Frozen::at(&model, &views, time)?);
-            }
-            frozen[&time].rows(text, time)
+            let frozen = match frozen.entry(time) {
+                Entry::Vacant(vacant) => vacant.insert(Frozen::at(&model, &views, time)?),
+                Entry::Occupied(known) => known.into_mut(),
+            };
+            frozen.rows(text, time)
         };
         for watched in &mut watched {
             watched.check(&from_scratch);

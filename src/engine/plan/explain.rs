@@ -63,6 +63,23 @@ impl Plan {
                     write!(f, " order by {}", List(order, order_key))?;
                 }
             }
+            Plan::Number {
+                partition,
+                order,
+                limit,
+                ..
+            } => {
+                f.write_str("Number")?;
+                if let Some(limit) = limit {
+                    write!(f, " limit {limit}")?;
+                }
+                if !partition.is_empty() {
+                    write!(f, " by {}", List(partition, expr))?;
+                }
+                if !order.is_empty() {
+                    write!(f, " order by {}", List(order, order_key))?;
+                }
+            }
             Plan::UnionAll { .. } => f.write_str("UnionAll")?,
             Plan::Join { kind, on, .. } => {
                 let kind = match kind {
@@ -133,10 +150,15 @@ fn aggregate(aggregate: &Aggregate, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         AggregateFunction::Min => "min",
         AggregateFunction::Max => "max",
         AggregateFunction::Avg => "avg",
+        AggregateFunction::Array => "array_agg",
     })?;
     let distinct = if aggregate.distinct { "DISTINCT " } else { "" };
     match &aggregate.argument {
-        Some(argument) => write!(f, "({distinct}{argument})")?,
+        Some(argument) if aggregate.order.is_empty() => write!(f, "({distinct}{argument})")?,
+        Some(argument) => {
+            let order = List(&aggregate.order, order_key);
+            write!(f, "({distinct}{argument} order by {order})")?;
+        }
         None => f.write_str("(*)")?,
     }
     match &aggregate.filter {
@@ -212,6 +234,8 @@ impl Function {
             Function::Multiply => "*",
             Function::Divide => "/",
             Function::Modulo => "%",
+            Function::BitAnd => "&",
+            Function::BitOr => "|",
             Function::Concat => "||",
             Function::EqualsAny(_) => "= ANY",
             Function::Match(kind) => pattern_operator(kind),

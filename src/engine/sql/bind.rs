@@ -9,6 +9,7 @@ use sqlparser::ast;
 use super::casts;
 use super::context::{Context, Parameters, Purpose};
 use super::cursor::fold;
+use super::per_row::PerRow;
 use super::scope::{Found, Scope};
 use super::text;
 use crate::engine::error::{SqlError, SqlState};
@@ -34,13 +35,15 @@ pub(super) enum Bound {
     Null,
     /// A parameter whose type is being asked for, from 0.
     Parameter(usize),
+    /// An element of an array. Arrays are texts that do not say of what type, so it can be read as any.
+    Element(Expr),
 }
 
 impl Bound {
     pub(super) fn ty(&self) -> Option<Type> {
         match self {
             Bound::Typed(_, ty) => Some(*ty),
-            Bound::Text(_) | Bound::Null | Bound::Parameter(_) => None,
+            Bound::Text(_) | Bound::Null | Bound::Parameter(_) | Bound::Element(_) => None,
         }
     }
 
@@ -61,6 +64,8 @@ pub(super) struct Place<'p> {
     pub(super) clause: &'static str,
     /// Where aggregates are gathered; without it they are not allowed.
     pub(super) aggregates: Option<&'p RefCell<Vec<Aggregate>>>,
+    /// Where numbers of rows, and functions that give several, are gathered; without it they are not allowed.
+    pub(super) per_row: Option<&'p PerRow>,
 }
 
 impl Place<'static> {
@@ -68,6 +73,7 @@ impl Place<'static> {
         Place {
             clause,
             aggregates: None,
+            per_row: None,
         }
     }
 }
@@ -354,6 +360,8 @@ impl<'a> Binder<'a> {
             )),
             Bound::Text(text) => Ok(Expr::Literal(Value::parse(&text, ty)?, ty)),
             Bound::Null => Ok(Expr::Literal(Value::Null, ty)),
+            Bound::Element(text) if ty == Type::Text => Ok(text),
+            Bound::Element(text) => Ok(call(Function::Cast(ty), vec![text], ty)),
             Bound::Parameter(at) => {
                 if let Parameters::Infer(types) = &self.context.parameters
                     && let Some(slot) = types.borrow_mut().get_mut(at)
@@ -429,6 +437,7 @@ impl<'a> Binder<'a> {
         Ok(called(Function::MakeArray, items, Type::Text))
     }
 
+    /// `array[n]`, `table.array[n]` and `(pair).n`
     fn element(
         &self,
         root: &ast::Expr,
@@ -436,17 +445,37 @@ impl<'a> Binder<'a> {
         scope: &Scope<'_>,
         place: &Place<'_>,
     ) -> Result<Bound, SqlError> {
-        let [ast::AccessExpr::Subscript(ast::Subscript::Index { index })] = chain else {
-            return Err(SqlError::unsupported("a field of a composite value"));
+        use ast::AccessExpr::{Dot, Subscript};
+        // Without parentheses the dots before a bracket belong to the array's name.
+        let mut idents: Vec<ast::Ident> = match root {
+            ast::Expr::Identifier(ident) => vec![ident.clone()],
+            ast::Expr::CompoundIdentifier(idents) => idents.clone(),
+            _ => Vec::new(),
         };
-        let root = self.bind(root, scope, place)?;
-        let root = self.coerce(root, Type::Text)?;
-        let index = self.bind_as(index, Type::BigInt, scope, place)?;
-        Ok(called(
-            Function::ArrayElement,
-            vec![root, index],
-            Type::Text,
-        ))
+        let mut chain = chain;
+        while let ([Dot(ast::Expr::Identifier(part)), rest @ ..], false) =
+            (chain, idents.is_empty())
+        {
+            idents.push(part.clone());
+            chain = rest;
+        }
+        let root = match idents.is_empty() {
+            true => self.bind(root, scope, place)?,
+            false => self.column(&idents, scope)?,
+        };
+        match chain {
+            [] => Ok(root),
+            [Subscript(ast::Subscript::Index { index })] => {
+                let array = self.coerce(root, Type::Text)?;
+                let index = self.bind_as(index, Type::BigInt, scope, place)?;
+                let element = call(Function::ArrayElement, vec![array, index], Type::Text);
+                Ok(Bound::Element(element))
+            }
+            [Dot(ast::Expr::Identifier(field))] => {
+                self.field(root, &fold(&field.value, field.quote_style))
+            }
+            _ => Err(SqlError::unsupported("a field of a composite value")),
+        }
     }
 
     /// The time, in milliseconds since the epoch, as a value.
@@ -478,6 +507,7 @@ fn function_argument(scope: &Scope<'_>, at: usize) -> Option<Option<Bound>> {
         if let Some(arguments) = scope.arguments {
             return Some(arguments.get(at).map(|argument| match argument {
                 Bound::Typed(expr, ty) => Bound::Typed(expr.seen_from_inside(depth), *ty),
+                Bound::Element(expr) => Bound::Element(expr.seen_from_inside(depth)),
                 other => other.clone(),
             }));
         }

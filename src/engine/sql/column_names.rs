@@ -19,7 +19,10 @@ fn named(expr: &ast::Expr) -> Option<String> {
             fold(&ident.value, ident.quote_style)
         }
         E::Nested(inner) | E::Collate { expr: inner, .. } => return named(inner),
-        E::CompoundFieldAccess { root, .. } => return named(root),
+        E::CompoundFieldAccess { root, access_chain } => match access_chain.last() {
+            Some(ast::AccessExpr::Dot(field)) => return named(field),
+            _ => return named(root),
+        },
         E::Function(function) => name_of(&function.name).ok()?.name,
         E::Cast {
             expr, data_type, ..

@@ -132,8 +132,8 @@ impl Binder<'_> {
         place: &Place<'_>,
     ) -> Result<Bound, SqlError> {
         let name = cursor::name_of(&function.name)?.name;
-        if function.over.is_some() {
-            return Err(SqlError::unsupported("a window function"));
+        if let Some(over) = &function.over {
+            return self.window_function(&name, function, over, scope, place);
         }
         if !function.within_group.is_empty() || function.null_treatment.is_some() {
             return Err(SqlError::unsupported(format_args!(
@@ -149,7 +149,7 @@ impl Binder<'_> {
                 return Err(SqlError::unsupported("a query as a function's argument"));
             }
             ast::FunctionArguments::List(list) => {
-                if !list.clauses.is_empty() {
+                if !list.clauses.is_empty() && aggregate_named(&name).is_none() {
                     return Err(SqlError::unsupported(format_args!(
                         "a clause inside the call of {name}()"
                     )));
@@ -158,7 +158,7 @@ impl Binder<'_> {
             }
         };
         if let Some(aggregate) = aggregate_named(&name) {
-            return self.aggregate(aggregate, function, list, scope, place);
+            return self.aggregate(&name, aggregate, function, scope, place);
         }
         let distinct = matches!(&function.args, ast::FunctionArguments::List(list)
             if list.duplicate_treatment.is_some());
@@ -189,11 +189,16 @@ impl Binder<'_> {
             }
             _ => {}
         }
-        let arguments = exprs
+        let mut arguments = exprs
             .into_iter()
             .map(|expr| self.bind(expr, scope, place))
             .collect::<Result<Vec<_>, _>>()?;
-        self.apply_named(&name, arguments)
+        match (name.as_str(), arguments.len()) {
+            ("unnest" | "_pg_expandarray", 1) => {
+                self.several_rows(&name, arguments.remove(0), place)
+            }
+            _ => self.apply_named(&name, arguments),
+        }
     }
 
     /// The function of that name, applied.

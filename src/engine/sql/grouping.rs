@@ -1,6 +1,7 @@
 //! From the rows of FROM to groups of them: what the select list, HAVING and ORDER BY say of the rows is said of keys and aggregates.
 
 use super::bind::AGGREGATE_BASE;
+use super::per_row::is_per_row;
 use super::scope::Scope;
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::expr::{Expr, Subquery};
@@ -59,6 +60,9 @@ impl Grouping {
     }
 
     fn column(&self, at: usize, scope: &Scope<'_>) -> Result<usize, SqlError> {
+        if is_per_row(at) {
+            return Ok(at);
+        }
         if let Some(aggregate) = at.checked_sub(AGGREGATE_BASE) {
             return Ok(self.keys.len() + aggregate);
         }
@@ -81,7 +85,7 @@ impl Grouping {
     }
 }
 
-/// An aggregate is in the expression.
+/// An aggregate is in the expression, or something that is known even later.
 pub(super) fn has_aggregate(expr: &Expr) -> bool {
     let mut found = false;
     expr.visit_columns(&mut |at| found |= at >= AGGREGATE_BASE);

@@ -16,6 +16,7 @@ mod functions;
 mod grouping;
 mod operators;
 mod parse;
+mod per_row;
 mod query;
 mod scope;
 mod select;

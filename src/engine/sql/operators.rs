@@ -140,6 +140,8 @@ impl Binder<'_> {
             Op::Multiply => self.arithmetic(Function::Multiply, op, left, right),
             Op::Divide => self.arithmetic(Function::Divide, op, left, right),
             Op::Modulo => self.arithmetic(Function::Modulo, op, left, right),
+            Op::BitwiseAnd => self.arithmetic(Function::BitAnd, op, left, right),
+            Op::BitwiseOr => self.arithmetic(Function::BitOr, op, left, right),
             Op::StringConcat => self.concat(left, right),
             Op::PGStartsWith => {
                 let arguments = vec![
@@ -187,7 +189,7 @@ impl Binder<'_> {
         left: Bound,
         right: Bound,
     ) -> Result<Bound, SqlError> {
-        use Function::{Add, Divide, Modulo, Multiply, Subtract};
+        use Function::{Add, BitAnd, BitOr, Divide, Modulo, Multiply, Subtract};
         use Type::{BigInt, Double, Interval, Numeric, TimestampTz};
         let is_number = |ty| matches!(ty, BigInt | Numeric | Double);
         // What has no type takes the other side's, except beside a point in time and an interval.
@@ -201,6 +203,8 @@ impl Binder<'_> {
             (Some(left), Some(right)) => (left, right),
         };
         let (left_ty, right_ty, result) = match (function, left_ty, right_ty) {
+            (BitAnd | BitOr, BigInt, BigInt) => (BigInt, BigInt, BigInt),
+            (BitAnd | BitOr, ..) => return Err(no_operator(&op.to_string(), &left, &right)),
             (_, a, b) if is_number(a) && is_number(b) => {
                 let ty = casts::common(a, b).unwrap_or(Double);
                 if function == Modulo && ty == Double {

@@ -109,6 +109,15 @@ fn queries_have_the_plans_that_explain_shows() {
              Filter (#1 > 5)\n      Get top_wikis_1h (#0, #1)",
         ),
         (
+            "SELECT DISTINCT ON (wiki) wiki, title FROM recentchanges ORDER BY wiki, dt DESC",
+            "Number limit 1 by (#0) order by (#0, #2 DESC)\n  \
+             Project (#1, #0, #2)\n    Get recentchanges (#17, #20, #21)",
+        ),
+        (
+            "SELECT \"user\", row_number() OVER (ORDER BY count DESC) FROM top10",
+            "Project (#0, #2)\n  Number order by (#1 DESC)\n    Get top10 (#0, #1)",
+        ),
+        (
             "SELECT 1 + 1, lower('A')",
             "Project (2, 'a')\n  Constant ()",
         ),
@@ -220,21 +229,28 @@ fn what_cannot_be_planned_says_why() {
             Once,
             "SELECT rank() OVER (ORDER BY count) FROM top10",
             "0A000",
-            "a window function is not supported by the embedded engine",
+            "the window function rank() is not supported by the embedded engine",
             None,
         ),
         (
             Once,
-            "SELECT DISTINCT ON (\"user\") * FROM top10",
-            "0A000",
-            "DISTINCT ON is not supported by the embedded engine",
+            "SELECT DISTINCT ON (\"user\") * FROM top10 ORDER BY count",
+            "42P10",
+            "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
             None,
         ),
         (
             Once,
-            "SELECT string_agg(\"user\", ',') FROM top10",
+            "SELECT string_agg(count, ',') FROM top10",
             "42883",
-            "function string_agg(text, unknown) does not exist",
+            "function string_agg(bigint) does not exist",
+            None,
+        ),
+        (
+            Once,
+            "SELECT string_agg(\"user\") FROM top10",
+            "42883",
+            "function string_agg(text) does not exist",
             None,
         ),
         (

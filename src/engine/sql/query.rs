@@ -243,6 +243,17 @@ fn order_items(order_by: Option<&ast::OrderBy>) -> Result<&[ast::OrderByExpr], S
     }
 }
 
+/// The keys of an ORDER BY that stands inside an expression: a number there is a constant, not a position.
+pub(super) fn ordered_by(
+    items: &[ast::OrderByExpr],
+    bind: impl Fn(&ast::Expr) -> Result<Expr, SqlError>,
+) -> Result<Vec<OrderKey>, SqlError> {
+    items
+        .iter()
+        .map(|item| order_key(bind(&item.expr)?, item))
+        .collect()
+}
+
 /// One key of ORDER BY: NULLs are larger than everything, unless it says otherwise.
 pub(super) fn order_key(expr: Expr, item: &ast::OrderByExpr) -> Result<OrderKey, SqlError> {
     let descending = match item.options.sort {

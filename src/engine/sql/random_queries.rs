@@ -126,13 +126,19 @@ fn select(random: &mut Rng, pool: Pool<'_>, kinds: Option<&[Kind]>) -> Select {
     for (at, kind) in kinds.iter().enumerate() {
         let item = if grouped && random.bool() {
             aggregate(random, *kind)
+        } else if !grouped && *kind == Kind::Integer && random.u8(..4) == 0 {
+            number(random)
         } else {
             keys.push((at + 1).to_string());
             scalar(random, *kind, 2)
         };
         items.push(format!("{item} AS c{at}"));
     }
-    let distinct = if random.u8(..5) == 0 { "DISTINCT " } else { "" };
+    let distinct = match random.u8(..10) {
+        0 | 1 => "DISTINCT ",
+        2 | 3 => "DISTINCT ON (1) ",
+        _ => "",
+    };
     let mut sql = format!(
         "SELECT {distinct}{} FROM {}",
         items.join(", "),
@@ -145,7 +151,7 @@ fn select(random: &mut Rng, pool: Pool<'_>, kinds: Option<&[Kind]>) -> Select {
     if grouped && random.u8(..4) == 0 {
         sql += &format!(" HAVING {} > 1", aggregate(random, Kind::Integer));
     }
-    if random.u8(..3) == 0 {
+    if random.u8(..3) == 0 || distinct.contains("ON") {
         let order: Vec<String> = (1..=kinds.len())
             .map(|at| {
                 format!(
@@ -154,12 +160,10 @@ fn select(random: &mut Rng, pool: Pool<'_>, kinds: Option<&[Kind]>) -> Select {
                 )
             })
             .collect();
-        sql += &format!(
-            " ORDER BY {} LIMIT {} OFFSET {}",
-            order.join(", "),
-            random.u8(..5),
-            random.u8(..2)
-        );
+        sql += &format!(" ORDER BY {}", order.join(", "));
+        if random.bool() {
+            sql += &format!(" LIMIT {} OFFSET {}", random.u8(..5), random.u8(..2));
+        }
     }
     Select { sql, kinds }
 }
@@ -262,6 +266,10 @@ fn aggregate(random: &mut Rng, kind: Kind) -> String {
         String::new()
     };
     let inner = |random: &mut Rng| scalar(random, kind, 1);
+    if kind == Kind::Text && random.u8(..3) == 0 {
+        let distinct = one_of(random, &["", "DISTINCT "]);
+        return format!("string_agg({distinct}{}, '+'){filter}", inner(random));
+    }
     let call = match kind {
         Kind::Integer => match random.u8(..6) {
             0 => "count(*)".to_owned(),
@@ -272,7 +280,11 @@ fn aggregate(random: &mut Rng, kind: Kind) -> String {
             _ => format!("max({})", inner(random)),
         },
         // There is no smallest boolean in SQL.
-        Kind::Boolean => return format!("count(*){filter} > 2"),
+        Kind::Boolean => match random.u8(..3) {
+            0 => format!("bool_or({})", inner(random)),
+            1 => format!("bool_and({})", inner(random)),
+            _ => return format!("count(*){filter} > 2"),
+        },
         Kind::Text | Kind::Time => {
             let function = one_of(random, &["min", "max"]);
             format!("{function}({})", inner(random))
@@ -284,6 +296,20 @@ fn aggregate(random: &mut Rng, kind: Kind) -> String {
         ""
     };
     format!("({call}{filter}){cast}")
+}
+
+/// A number that the text determines: all columns decide which of two rows comes first.
+fn number(random: &mut Rng) -> String {
+    let partition = match random.u8(..3) {
+        0 => String::new(),
+        _ => format!("PARTITION BY {} ", text(random, 1)),
+    };
+    let descending = one_of(random, &["", " DESC", " NULLS FIRST"]);
+    let columns = COLUMNS.map(|column| format!("{column}{descending}"));
+    format!(
+        "row_number() OVER ({partition}ORDER BY {})",
+        columns.join(", ")
+    )
 }
 
 fn scalar(random: &mut Rng, kind: Kind, depth: u8) -> String {

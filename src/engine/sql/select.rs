@@ -10,6 +10,7 @@ use super::column_names::column_name;
 use super::cursor::{fold, name_of};
 use super::filter::filter;
 use super::grouping::{Grouping, has_aggregate};
+use super::per_row::PerRow;
 use super::query::{Ordered, order_key, position};
 use super::scope::{Names, Scope, missing_table};
 use crate::engine::error::{SqlError, SqlState};
@@ -21,6 +22,32 @@ use crate::engine::value::Column;
 struct Output {
     expr: Expr,
     column: Column,
+}
+
+/// Which rows of the select list stay.
+#[derive(PartialEq)]
+enum Distinct {
+    /// All.
+    No,
+    /// One of equal ones.
+    Rows,
+    /// The first of those for which these are equal.
+    On(Vec<Expr>),
+}
+
+/// Everything that is said of the rows that the select list sees.
+fn shown<'e>(
+    outputs: &'e mut [Output],
+    order: &'e mut [OrderKey],
+    distinct: &'e mut Distinct,
+) -> impl Iterator<Item = &'e mut Expr> {
+    let on = match distinct {
+        Distinct::On(keys) => &mut keys[..],
+        Distinct::No | Distinct::Rows => &mut [],
+    };
+    let outputs = outputs.iter_mut().map(|output| &mut output.expr);
+    let order = order.iter_mut().map(|key| &mut key.expr);
+    outputs.chain(order).chain(on)
 }
 
 impl Binder<'_> {
@@ -38,35 +65,49 @@ impl Binder<'_> {
         };
 
         let aggregates = RefCell::new(Vec::new());
+        let mut per_row = PerRow::default();
         let place = |clause| Place {
             clause,
             aggregates: Some(&aggregates),
+            per_row: Some(&per_row),
+        };
+        let having_place = Place {
+            per_row: None,
+            ..place("HAVING")
         };
         let mut outputs = self.outputs(&select.projection, &scope, &place("SELECT"))?;
         let keys = self.group_keys(&select.group_by, &select.projection, &outputs, &scope)?;
         let mut having = select
             .having
             .as_ref()
-            .map(|having| self.condition(having, &scope, &place("HAVING")))
+            .map(|having| self.condition(having, &scope, &having_place))
             .transpose()?;
         let mut order = order_by
             .iter()
             .map(|item| {
-                let expr = self.order_expr(item, &outputs, &scope, &place("ORDER BY"))?;
+                let expr = self.order_expr(&item.expr, &outputs, &scope, &place("ORDER BY"))?;
                 order_key(expr, item)
             })
             .collect::<Result<Vec<_>, _>>()?;
+        let mut distinct = match &select.distinct {
+            None | Some(ast::Distinct::All) => Distinct::No,
+            Some(ast::Distinct::Distinct) => Distinct::Rows,
+            Some(ast::Distinct::On(exprs)) => Distinct::On(
+                exprs
+                    .iter()
+                    .map(|expr| self.order_expr(expr, &outputs, &scope, &place("DISTINCT ON")))
+                    .collect::<Result<_, _>>()?,
+            ),
+        };
 
         let mut plan = rows;
         let aggregates = aggregates.into_inner();
         if !keys.is_empty() || !aggregates.is_empty() || having.is_some() {
             let grouping = Grouping { keys, aggregates };
-            for output in &mut outputs {
-                output.expr = grouping.regrouped(&output.expr, &scope)?;
+            for expr in shown(&mut outputs, &mut order, &mut distinct) {
+                *expr = grouping.regrouped(expr, &scope)?;
             }
-            for key in &mut order {
-                key.expr = grouping.regrouped(&key.expr, &scope)?;
-            }
+            per_row.regroup(&grouping, &scope)?;
             having = having
                 .map(|having| grouping.regrouped(&having, &scope))
                 .transpose()?;
@@ -79,7 +120,11 @@ impl Binder<'_> {
         if let Some(predicate) = having {
             plan = filter(plan, predicate.conjuncts());
         }
-        projected(plan, outputs, order, select.distinct.as_ref())
+        let (plan, made) = per_row.applied(plan);
+        for expr in shown(&mut outputs, &mut order, &mut distinct) {
+            *expr = made(expr);
+        }
+        projected(plan, outputs, order, distinct)
     }
 
     fn outputs(
@@ -224,24 +269,24 @@ impl Binder<'_> {
         only_output(&name, outputs, "GROUP BY")
     }
 
-    /// In ORDER BY a name means a column of the select list first, a number its position.
+    /// In ORDER BY and DISTINCT ON a name means a column of the select list first, a number its position.
     fn order_expr(
         &self,
-        item: &ast::OrderByExpr,
+        expr: &ast::Expr,
         outputs: &[Output],
         scope: &Scope<'_>,
         place: &Place<'_>,
     ) -> Result<Expr, SqlError> {
-        if let Some(at) = position(&item.expr, outputs.len(), "ORDER BY")? {
+        if let Some(at) = position(expr, outputs.len(), place.clause)? {
             return Ok(outputs[at].expr.clone());
         }
-        if let ast::Expr::Identifier(ident) = &item.expr {
+        if let ast::Expr::Identifier(ident) = expr {
             let name = fold(&ident.value, ident.quote_style);
-            if let Some(expr) = only_output(&name, outputs, "ORDER BY")? {
+            if let Some(expr) = only_output(&name, outputs, place.clause)? {
                 return Ok(expr);
             }
         }
-        let bound = self.bind(&item.expr, scope, place)?;
+        let bound = self.bind(expr, scope, place)?;
         Ok(self.settled(bound)?.0)
     }
 }
@@ -268,20 +313,15 @@ fn projected(
     input: Plan,
     outputs: Vec<Output>,
     mut order: Vec<OrderKey>,
-    distinct: Option<&ast::Distinct>,
+    distinct: Distinct,
 ) -> Result<Ordered, SqlError> {
-    let distinct = match distinct {
-        None | Some(ast::Distinct::All) => false,
-        Some(ast::Distinct::Distinct) => true,
-        Some(ast::Distinct::On(_)) => return Err(SqlError::unsupported("DISTINCT ON")),
-    };
     let (mut exprs, columns): (Vec<Expr>, Vec<Column>) = outputs
         .into_iter()
         .map(|output| (output.expr, output.column))
         .unzip();
     for key in &mut order {
         let at = exprs.iter().position(|expr| *expr == key.expr);
-        if at.is_none() && distinct {
+        if at.is_none() && distinct == Distinct::Rows {
             return Err(SqlError::new(
                 SqlState::InvalidColumnReference,
                 "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
@@ -293,20 +333,61 @@ fn projected(
             exprs.push(expr);
         }
     }
+    let partition = match &distinct {
+        Distinct::On(keys) => partition(keys, &order, &mut exprs)?,
+        Distinct::No | Distinct::Rows => Vec::new(),
+    };
     let mut plan = Plan::Project {
         input: Box::new(input),
         columns: exprs,
     };
-    if distinct {
-        plan = Plan::Distinct {
-            input: Box::new(plan),
-        };
+    match distinct {
+        Distinct::No => {}
+        Distinct::Rows => {
+            plan = Plan::Distinct {
+                input: Box::new(plan),
+            }
+        }
+        Distinct::On(_) => {
+            plan = Plan::Number {
+                input: Box::new(plan),
+                partition,
+                order: order.clone(),
+                limit: Some(1),
+            }
+        }
     }
     Ok(Ordered {
         plan,
         columns,
         order,
     })
+}
+
+/// The columns of DISTINCT ON, which come first in ORDER BY when there is one; what the select list has not becomes a further
+/// column.
+fn partition(
+    keys: &[Expr],
+    order: &[OrderKey],
+    exprs: &mut Vec<Expr>,
+) -> Result<Vec<Expr>, SqlError> {
+    let mut columns = Vec::new();
+    for key in keys {
+        let at = exprs.iter().position(|expr| expr == key);
+        let at = at.unwrap_or_else(|| {
+            exprs.push(key.clone());
+            exprs.len() - 1
+        });
+        columns.push(Expr::Column(at));
+    }
+    let leading = &order[..order.len().min(keys.len())];
+    if leading.iter().any(|key| !columns.contains(&key.expr)) {
+        return Err(SqlError::new(
+            SqlState::InvalidColumnReference,
+            "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
+        ));
+    }
+    Ok(columns)
 }
 
 fn all_columns(scope: &Scope<'_>, qualifier: Option<&[String]>) -> Vec<Output> {

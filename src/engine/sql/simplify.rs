@@ -92,6 +92,34 @@ fn pruned(plan: Plan, used: &BTreeSet<usize>) -> (Plan, Vec<usize>) {
             };
             (plan, kept)
         }
+        Plan::Number {
+            input,
+            partition,
+            order,
+            limit,
+        } => {
+            let arity = input.arity();
+            let below = used.range(..arity).copied().collect();
+            if !used.contains(&arity) && limit.is_none() {
+                return pruned(*input, &below);
+            }
+            let exprs = partition.iter().chain(order.iter().map(|key| &key.expr));
+            let (input, mut kept) = pruned(*input, &with(&below, exprs));
+            let plan = Plan::Number {
+                partition: partition.iter().map(|key| moved(key, &kept)).collect(),
+                order: order
+                    .into_iter()
+                    .map(|key| OrderKey {
+                        expr: moved(&key.expr, &kept),
+                        ..key
+                    })
+                    .collect(),
+                input: Box::new(input),
+                limit,
+            };
+            kept.push(arity);
+            (plan, kept)
+        }
         Plan::UnionAll { inputs } => {
             let inputs = inputs
                 .into_iter()
@@ -152,20 +180,19 @@ fn aggregate(
         .iter()
         .map(|at| aggregates[at - groups].clone())
         .collect();
-    let exprs = keys.iter().chain(
-        aggregates
-            .iter()
-            .flat_map(|aggregate| aggregate.argument.iter().chain(&aggregate.filter)),
-    );
+    let exprs = keys
+        .iter()
+        .chain(aggregates.iter().flat_map(Aggregate::exprs));
     let (input, input_kept) = pruned(input, &with(&BTreeSet::new(), exprs));
     let plan = Plan::Aggregate {
         keys: keys.iter().map(|key| moved(key, &input_kept)).collect(),
         aggregates: aggregates
             .into_iter()
-            .map(|aggregate| Aggregate {
-                argument: aggregate.argument.map(|expr| moved(&expr, &input_kept)),
-                filter: aggregate.filter.map(|expr| moved(&expr, &input_kept)),
-                ..aggregate
+            .map(|mut aggregate| {
+                aggregate
+                    .exprs_mut()
+                    .for_each(|expr| *expr = moved(expr, &input_kept));
+                aggregate
             })
             .collect(),
         input: Box::new(input),

@@ -19,7 +19,7 @@ const SERIES_MAX: i64 = 10_000;
 
 /// The elements that `unnest` looks for: arrays here are short texts of the catalog. A longer one is refused, because its length
 /// does not fit [`Function::FitsBits`]; nothing is ever left out.
-const ELEMENTS_MAX: i64 = 127;
+pub(super) const ELEMENTS_MAX: i64 = 127;
 
 const PLACE: Place<'static> = Place::plain("a function in FROM");
 
@@ -105,8 +105,7 @@ impl Binder<'_> {
             Some(array) => self.coerce(array, Type::Text)?,
             None => return Ok(series(1, 0)),
         };
-        let length = call(Function::ArrayLength, vec![array.clone()], Type::BigInt);
-        let length = call(Function::FitsBits(8), vec![length], Type::BigInt);
+        let length = array_length(array.clone());
         let place = Expr::Column(0);
         Ok(Plan::Project {
             input: Box::new(Plan::Filter {
@@ -138,7 +137,13 @@ fn one_column(plan: Plan, ty: Type, function: &str, alias: Option<&ast::TableAli
     }
 }
 
-fn series(first: i64, last: i64) -> Plan {
+/// The array's length; one over [`ELEMENTS_MAX`] is an error.
+pub(super) fn array_length(array: Expr) -> Expr {
+    let length = call(Function::ArrayLength, vec![array], Type::BigInt);
+    call(Function::FitsBits(8), vec![length], Type::BigInt)
+}
+
+pub(super) fn series(first: i64, last: i64) -> Plan {
     Plan::Constant {
         arity: 1,
         rows: (first..=last)
