@@ -1,5 +1,5 @@
 //! Clients that people really use. psql is tried whenever it is installed; the drivers of Python and Node come from their
-//! registries, so those tests wait for `cargo test --test it clients::drivers -- --ignored`.
+//! registries and that of Java is Debian's, so those tests wait for `cargo test --test it clients::drivers -- --ignored`.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -166,6 +166,20 @@ async fn node() {
     let ran = Command::new("node")
         .env("NODE_PATH", modules.path().join("node_modules"))
         .arg(script("node_client.js"))
+        .args(["127.0.0.1", &door.address.port().to_string()])
+        .kill_on_drop(true)
+        .output();
+    assert!(assert_ran(&within(ran).await.unwrap()).ends_with("ok\n"));
+    door.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs javac and Debian's libpostgresql-jdbc-java"]
+async fn java() {
+    let door = Door::with_views().await;
+    let ran = Command::new("java")
+        .args(["-cp", "/usr/share/java/postgresql.jar"])
+        .arg(script("JdbcClient.java"))
         .args(["127.0.0.1", &door.address.port().to_string()])
         .kill_on_drop(true)
         .output();
