@@ -4,16 +4,39 @@
 //! contents of a query. A million rows are then a million short allocations, and comparing two is one `memcmp`. The
 //! encoding knows no types: each value begins with a tag.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
+use compact_bytes::CompactBytes;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::value::{Interval, OrderedDouble, Row, Value};
 
-/// A row of values, packed; orders as its values do, ascending, NULLs last.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Packed(Box<[u8]>);
+/// A row of values, packed; orders as its values do, ascending, NULLs last. Short rows, and the key of most users is one, are
+/// held in place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Packed(CompactBytes);
+
+impl Ord for Packed {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl PartialOrd for Packed {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Bytes hash, compare and order as the rows they are.
+impl Borrow<[u8]> for Packed {
+    fn borrow(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
 
 /// How one value of a packed row is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,12 +81,12 @@ impl Packed {
         for value in values {
             encode(value, Direction::ASCENDING, &mut bytes);
         }
-        Packed(bytes.into_boxed_slice())
+        Packed::from_bytes(&bytes)
     }
 
     /// Takes bytes that [`encode`] wrote.
-    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Self {
-        Packed(bytes.into_boxed_slice())
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        Packed(CompactBytes::new(bytes))
     }
 
     /// The bytes.
@@ -76,7 +99,7 @@ impl Packed {
     /// # Errors
     /// The bytes were not packed by this module.
     pub(crate) fn values(&self) -> Result<Vec<Value>, NotPacked> {
-        let mut rest = &*self.0;
+        let mut rest = self.as_bytes();
         let mut values = Vec::new();
         while !rest.is_empty() {
             values.push(decode(&mut rest, Direction::ASCENDING)?);
@@ -404,7 +427,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            let _ = Packed::from_bytes(bytes).values();
+            let _ = Packed::from_bytes(&bytes).values();
         }
     }
 }

@@ -44,6 +44,9 @@ pub(crate) const CHANGE_COLUMNS: [(&str, Type); 22] = [
 /// Where `meta_id` stands in [`CHANGE_COLUMNS`].
 pub(crate) const META_ID: usize = 7;
 
+/// Where `dt` stands in [`CHANGE_COLUMNS`].
+pub(crate) const DT: usize = 21;
+
 const POSITION_COLUMNS: [(&str, Type); 4] = [
     ("topic", Type::Text),
     ("partition", Type::BigInt),

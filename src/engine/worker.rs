@@ -1,8 +1,9 @@
 //! The worker: takes commands, makes them durable, then visible. It never looks at a clock: the time is an argument.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use tokio::sync::{oneshot, watch};
 
 use super::catalog::{Catalog, Kind, Relation};
@@ -45,6 +46,8 @@ pub(crate) struct Worker {
     blocks: VecDeque<BlockInfo>,
     /// Who the retained changes are.
     seen: HashSet<Identity>,
+    /// How often the log has been sealed.
+    seal: u64,
     positions: BTreeMap<Partition, Position>,
     retain_ms: u64,
     last_oid: u32,
@@ -93,7 +96,8 @@ impl Worker {
                 .relations
                 .insert(relation.name.clone(), Arc::new(relation));
         }
-        let mut seen = HashSet::new();
+        let retained = contents.blocks.iter().map(|info| info.rows).sum();
+        let mut seen = HashSet::with_capacity(retained);
         for info in &contents.blocks {
             seen.extend(
                 store
@@ -122,6 +126,7 @@ impl Worker {
             published,
             blocks: contents.blocks.into(),
             seen,
+            seal: contents.seal,
             positions: contents.positions,
             retain_ms: u64::try_from(config.retain.as_millis()).unwrap_or(u64::MAX),
             last_oid: contents.last_oid.max(relations::FIRST_VIEW_OID - 1),
@@ -338,55 +343,53 @@ impl Worker {
         let log_rows: usize = log.iter().map(|info| info.rows).sum::<usize>() + new_rows;
         // What leaves the log unsealed would take its groups with it.
         let seals = log_rows >= SEAL_ROWS || expired.iter().any(|info| !info.sealed);
-        let number = self.blocks.back().map_or(0, |info| info.number + 1);
-        let mut info = BlockInfo {
-            number,
-            rows: new_rows,
-            first_ms: time,
-            last_ms: time,
-            sealed: seals,
-        };
         let empty = Block::new();
-        let block = news.block.as_ref().unwrap_or(&empty);
-        let merged = if seals {
+        let new = (news.block.as_ref().unwrap_or(&empty), &*news.identities);
+        if seals {
             blocks.retain(|info| info.sealed);
-            info.rows = log_rows;
-            info.first_ms = log.first().map_or(time, |first| first.first_ms);
-            Some(self.merge(&log, block, &news.identities)?)
         } else {
             log.clear();
-            None
+        }
+        let merged = self.merge(&log, new)?;
+        let (block, identities) = merged.as_ref().map_or(new, |(block, ids)| (block, &**ids));
+        let info = BlockInfo {
+            number: self.blocks.back().map_or(0, |info| info.number + 1),
+            rows: identities.len(),
+            first_ms: log.first().map_or(time, |first| first.first_ms),
+            last_ms: time,
+            newest_dt_us: block.newest_dt_us()?,
+            sealed: seals,
         };
-        let dataflows = &self.dataflows;
+        let (dataflows, seal) = (&self.dataflows, self.seal + 1);
         self.store.transaction(|write| {
             for old in log.iter().chain(expired) {
                 write.delete_block(old.number)?;
             }
             if info.rows > 0 {
-                match &merged {
-                    Some((block, identities)) => write.put_block(info, block, identities)?,
-                    None => write.put_block(info, block, &news.identities)?,
-                }
+                write.put_block(info, block, identities)?;
             }
             if seals {
-                dataflows.save_groups(write, coming)?;
+                dataflows.save_groups(write, coming, seal)?;
             }
             write.put_positions(positions)?;
             write.put_time(time)
         })?;
+        self.seal += u64::from(seals);
         if info.rows > 0 {
             blocks.push_back(info);
         }
         Ok(blocks)
     }
 
-    /// The log and what is new in one block.
+    /// These blocks of the log and what is new, in one; `None`: there is only what is new.
     fn merge(
         &self,
         log: &[BlockInfo],
-        new: &Block,
-        new_identities: &[Identity],
-    ) -> Result<(Block, Vec<Identity>), StoreError> {
+        (new, new_identities): (&Block, &[Identity]),
+    ) -> Result<Option<(Block, Vec<Identity>)>, StoreError> {
+        if log.is_empty() {
+            return Ok(None);
+        }
         let (mut merged, mut identities) = (Block::new(), Vec::new());
         for info in log {
             merged.append(&self.store.block(*info)?)?;
@@ -394,7 +397,7 @@ impl Worker {
         }
         merged.append(new)?;
         identities.extend(new_identities);
-        Ok((merged, identities))
+        Ok(Some((merged, identities)))
     }
 
     fn subscribe(&mut self, query: &Query, now_ms: u64) -> Result<Feed, SqlError> {
@@ -411,12 +414,14 @@ impl Worker {
     fn scan(&mut self, shape: Shape, now_ms: u64) -> Result<Scan, SqlError> {
         self.advance(now_ms);
         let opened = self.store.reopen();
+        let closed_ms = self.dataflows.closed_ms();
         let blocks = opened.and_then(|()| {
             let blocks = self.blocks.iter();
-            blocks.map(|info| self.store.block(*info)).collect()
+            let asked = blocks.filter(|info| !shape.is_over(info, closed_ms));
+            asked.map(|info| self.store.block(*info)).collect()
         });
         let blocks = blocks.map_err(StoreError::into_sql)?;
-        Ok(Scan::new(shape, blocks, self.dataflows.closed_ms()))
+        Ok(Scan::new(shape, blocks, closed_ms))
     }
 
     fn create_view(
@@ -455,10 +460,10 @@ impl Worker {
             sql: sql.to_string(),
             since_ms,
         };
-        let dataflows = &self.dataflows;
+        let (dataflows, seal) = (&self.dataflows, self.seal);
         let written = self.store.transaction(|write| {
             write.put_view(&stored)?;
-            dataflows.save_view(&name, write)
+            dataflows.save_view(&name, write, seal)
         });
         if let Err(error) = written {
             self.dataflows.drop_view(&name);
@@ -498,23 +503,27 @@ impl Worker {
             return Ok(());
         };
         self.store.reopen()?;
-        let (block, identities) = self.merge(&log, &Block::new(), &[])?;
+        let empty = Block::new();
+        let merged = self.merge(&log, (&empty, &[]))?;
+        let (block, identities) = merged.expect("the log is not empty");
         let info = BlockInfo {
             number: last.number + 1,
             rows: identities.len(),
             first_ms: first.first_ms,
             last_ms: last.last_ms,
+            newest_dt_us: block.newest_dt_us()?,
             sealed: true,
         };
-        let dataflows = &self.dataflows;
+        let (dataflows, seal) = (&self.dataflows, self.seal + 1);
         self.store.transaction(|write| {
             for old in &log {
                 write.delete_block(old.number)?;
             }
             write.put_block(info, &block, &identities)?;
-            dataflows.save_groups(write, &PreparedBatch::default())?;
+            dataflows.save_groups(write, &PreparedBatch::default(), seal)?;
             write.put_time(now_ms.max(dataflows.closed_ms()))
         })?;
+        self.seal = seal;
         self.dataflows.saved();
         self.blocks.retain(|info| info.sealed);
         self.blocks.push_back(info);

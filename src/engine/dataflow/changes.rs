@@ -1,22 +1,26 @@
 //! Where `recentchanges` enters a dataflow: blocks of columns in, consolidated updates out.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use differential_dataflow::difference::{IsZero, Semigroup};
 use differential_dataflow::input::InputSession;
+use hashbrown::{Equivalent, HashMap};
 
+use super::chain::Chain;
 use super::errors::Errors;
 use super::linear::{Linear, Span};
 use super::operators::{Groups, Time};
-use super::render::keyed;
-use super::totals::Totals;
+use super::selection::{Evaluated, Failure};
+use super::totals::{Aggregates, Totals};
 use crate::engine::error::SqlError;
 use crate::engine::expr::Expr;
-use crate::engine::packed::Packed;
-use crate::engine::store::StoreError;
+use crate::engine::packed::{Direction, Packed, encode, normalised};
+use crate::engine::plan::Aggregate;
 use crate::engine::store::block::Block;
+use crate::engine::store::groups::{Entries, shard_of};
+use crate::engine::store::{BlockInfo, StoreError};
 use crate::engine::value::{Row, Value};
 
 /// What enters a dataflow, and when it is there.
@@ -24,15 +28,13 @@ pub(super) type Entry<D> = (D, Span);
 
 /// One place of a plan that reads `recentchanges`.
 pub(super) struct Changes {
-    /// Columns of the relation, by position; expressions see them in this order.
-    columns: Vec<usize>,
-    linear: Linear,
+    chain: Chain,
     shape: Shape,
     errors: Rc<RefCell<Errors>>,
     /// The number under which the groups are stored, if they are over all time.
     pub(super) all_time: Option<u32>,
-    /// Groups that have changed since they were last stored.
-    touched: BTreeSet<Packed>,
+    /// How groups have changed since they were last stored.
+    unsaved: BTreeMap<Packed, Totals>,
 }
 
 /// What enters: rows, or what they add to their groups.
@@ -48,9 +50,19 @@ pub(super) enum Shape {
 /// A block as it will enter: evaluated, not yet visible.
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
-    rows: HashMap<Entry<Row>, i64>,
+    rows: Vec<(Entry<Row>, i64)>,
     groups: HashMap<Entry<Packed>, Totals>,
     errors: Vec<(SqlError, i64)>,
+}
+
+/// An [`Entry`] of a group that is looked up before it is made.
+#[derive(Hash)]
+struct EntryOf<'a>(&'a [u8], Span);
+
+impl Equivalent<Entry<Packed>> for EntryOf<'_> {
+    fn equivalent(&self, (key, span): &Entry<Packed>) -> bool {
+        self.0 == key.as_bytes() && self.1 == *span
+    }
 }
 
 impl Prepared {
@@ -66,24 +78,44 @@ impl Prepared {
             _ => 0,
         };
         let row = |row: &Row| 64 + row.values().iter().map(|v| 16 + text(v)).sum::<usize>();
-        self.rows.keys().map(|(data, _)| row(data)).sum::<usize>() + 64 * self.groups.len()
+        let rows = self.rows.iter().map(|((data, _), _)| row(data));
+        rows.sum::<usize>() + 64 * self.groups.len()
+    }
+
+    fn add(&mut self, key: &[u8], span: Span, totals: Totals) {
+        match self.groups.get_mut(&EntryOf(key, span)) {
+            Some(known) => known.plus_equals(&totals),
+            None => {
+                self.groups.insert((Packed::from_bytes(key), span), totals);
+            }
+        }
     }
 }
 
 impl Changes {
+    /// Reads these columns of `recentchanges` through a chain.
     pub(super) fn new(
         columns: &[usize],
         linear: Linear,
         shape: Shape,
         errors: Rc<RefCell<Errors>>,
     ) -> Self {
+        let chain = match &shape {
+            Shape::Rows(_) => Chain::new(columns, linear, None),
+            Shape::Groups { keys, groups, .. } => {
+                let groups = groups.borrow();
+                let keys = keys.iter().filter(|key| !matches!(key, Expr::Column(_)));
+                let functions = groups.aggregates.functions().iter();
+                let used: Vec<&Expr> = keys.chain(functions.flat_map(Aggregate::exprs)).collect();
+                Chain::new(columns, linear, Some(&used))
+            }
+        };
         Changes {
-            columns: columns.to_vec(),
-            linear,
+            chain,
             shape,
             errors,
             all_time: None,
-            touched: BTreeSet::new(),
+            unsaved: BTreeMap::new(),
         }
     }
 
@@ -92,9 +124,14 @@ impl Changes {
         match &self.shape {
             Shape::Rows(_) => false,
             Shape::Groups { groups, .. } => {
-                !self.linear.has_window() && groups.borrow().aggregates.are_accumulable()
+                !self.chain.has_window() && groups.borrow().aggregates.are_accumulable()
             }
         }
+    }
+
+    /// Nothing of a stored block is there at `time` or later.
+    pub(super) fn is_over(&self, info: &BlockInfo, time: Time) -> bool {
+        self.chain.is_over(info, time)
     }
 
     /// Evaluates a block that comes (`diff` 1) or goes (-1) at `time`.
@@ -103,52 +140,33 @@ impl Changes {
     /// The block cannot be read.
     pub(super) fn prepare(
         &self,
-        block: &Block,
+        evaluated: &Evaluated<'_>,
         diff: i64,
         time: Time,
     ) -> Result<Prepared, StoreError> {
-        let mut prepared = Prepared::default();
-        let mut row = Vec::new();
-        let failure = RefCell::new(None);
-        for at in 0..block.rows() {
-            let fetch = |column: usize| match block.values(self.columns[column]) {
-                Ok(values) => values[at].clone(),
-                Err(error) => {
-                    failure.replace(Some(error));
-                    Value::Null
-                }
+        let selecting = self.chain.over(evaluated);
+        let mut preparing = Preparing {
+            input: self,
+            block: evaluated.block,
+            diff,
+            time,
+            row: Vec::new(),
+            key: Vec::new(),
+            prepared: Prepared::default(),
+        };
+        for at in 0..evaluated.block.rows() {
+            let taken = match selecting.span(at) {
+                Ok(Some(span)) => preparing.take(at, span),
+                Ok(None) => Ok(()),
+                Err(failure) => Err(failure),
             };
-            match self.linear.run(&mut row, fetch) {
-                Ok(Some(span)) if span.until_ms >= time => {
-                    self.prepare_row(&row, span, diff, &mut prepared);
-                }
-                Ok(_) => {}
-                Err(error) => prepared.errors.push((error, diff)),
+            match taken {
+                Ok(()) => {}
+                Err(Failure::Row(error)) => preparing.prepared.errors.push((error, diff)),
+                Err(Failure::Block(error)) => return Err(error),
             }
         }
-        match failure.into_inner() {
-            Some(error) => Err(error),
-            None => Ok(prepared),
-        }
-    }
-
-    fn prepare_row(&self, row: &[Value], span: Span, diff: i64, prepared: &mut Prepared) {
-        match &self.shape {
-            Shape::Rows(_) => {
-                let row = row.iter().cloned().collect();
-                *prepared.rows.entry((row, span)).or_default() += diff;
-            }
-            Shape::Groups { keys, groups, .. } => {
-                match keyed(keys, &groups.borrow().aggregates, row, diff) {
-                    Ok((key, totals)) => prepared
-                        .groups
-                        .entry((key, span))
-                        .or_default()
-                        .plus_equals(&totals),
-                    Err(error) => prepared.errors.push((error, diff)),
-                }
-            }
-        }
+        Ok(preparing.prepared)
     }
 
     /// Lets what was prepared enter at `time`.
@@ -167,7 +185,8 @@ impl Changes {
                 session.advance_to(time);
                 for (entry, totals) in prepared.groups {
                     if self.all_time.is_some() {
-                        self.touched.insert(entry.0.clone());
+                        let unsaved = self.unsaved.entry(entry.0.clone()).or_default();
+                        unsaved.plus_equals(&totals);
                     }
                     session.update(entry, totals);
                 }
@@ -182,9 +201,19 @@ impl Changes {
         }
     }
 
-    /// Lets stored groups enter.
+    /// Lets a stored part of a group's totals enter. When nothing stands on the aggregation there is nobody to tell: it goes
+    /// to where the groups are held.
     pub(super) fn feed_group(&mut self, key: Packed, totals: Totals) {
-        if let Shape::Groups { session, .. } = &mut self.shape {
+        let Shape::Groups {
+            session, groups, ..
+        } = &mut self.shape
+        else {
+            unreachable!("only groups are stored")
+        };
+        let groups = &mut *groups.borrow_mut();
+        if groups.is_quiet {
+            groups.add(key, &totals);
+        } else {
             session.update((key, Span::ALWAYS), totals);
         }
     }
@@ -211,37 +240,106 @@ impl Changes {
         }
     }
 
-    /// The groups that differ from the stored ones once `prepared` is visible, with their totals as they will be then.
-    pub(super) fn unsaved<'a>(
-        &'a self,
-        prepared: &'a Prepared,
-    ) -> impl Iterator<Item = (Packed, Option<Vec<u8>>)> + 'a {
-        let keys: BTreeSet<&Packed> = self
-            .touched
+    /// How the groups will differ from the stored ones once `prepared` is visible.
+    pub(super) fn delta(&self, prepared: &Prepared) -> Entries {
+        let mut changes: BTreeMap<&Packed, Totals> = self
+            .unsaved
             .iter()
-            .chain(prepared.groups.keys().map(|(key, _)| key))
+            .map(|(key, change)| (key, change.clone()))
             .collect();
-        keys.into_iter().map(|key| {
-            let Shape::Groups { groups, .. } = &self.shape else {
-                unreachable!("only groups are stored")
-            };
-            let known = groups.borrow().totals.get(key).cloned();
-            let mut totals = known.unwrap_or_default();
-            if let Some(change) = prepared.groups.get(&(key.clone(), Span::ALWAYS)) {
-                totals.plus_equals(change);
+        for ((key, _), change) in &prepared.groups {
+            changes.entry(key).or_default().plus_equals(change);
+        }
+        entries(changes.iter().map(|(key, change)| (*key, change)))
+    }
+
+    /// The groups of a shard as they will be once `prepared` is visible.
+    pub(super) fn shard(&self, shard: usize, prepared: &Prepared) -> Entries {
+        let Shape::Groups { groups, .. } = &self.shape else {
+            unreachable!("only groups are stored")
+        };
+        let groups = groups.borrow();
+        let mut changed: BTreeMap<&Packed, Totals> = BTreeMap::new();
+        for ((key, _), change) in &prepared.groups {
+            if shard_of(key.as_bytes()) == shard {
+                let known = || groups.get(key).cloned().unwrap_or_default();
+                changed.entry(key).or_insert_with(known).plus_equals(change);
             }
-            let bytes = (!totals.is_zero()).then(|| super::totals::Aggregates::encode(&totals));
-            (key.clone(), bytes)
-        })
+        }
+        let unchanged = groups
+            .shard(shard)
+            .iter()
+            .filter(|(key, _)| !changed.contains_key(key));
+        let changed = changed.iter().map(|(key, totals)| (*key, totals));
+        entries(unchanged.chain(changed))
     }
 
     /// The store holds all groups as they are now.
     pub(super) fn saved(&mut self) {
-        self.touched.clear();
+        self.unsaved.clear();
     }
 
     /// A row that is expected to leave has failed; see [`Errors`].
     pub(super) fn has_errors(&self) -> bool {
         !self.errors.borrow().is_empty()
     }
+}
+
+/// A block on its way to being [`Prepared`].
+struct Preparing<'a> {
+    input: &'a Changes,
+    block: &'a Block,
+    diff: i64,
+    time: Time,
+    row: Vec<Value>,
+    key: Vec<u8>,
+    prepared: Prepared,
+}
+
+impl Preparing<'_> {
+    /// Takes a row that was selected.
+    fn take(&mut self, at: usize, mut span: Span) -> Result<(), Failure> {
+        let Changes { chain, shape, .. } = self.input;
+        match chain.finish(self.block, at, span, &mut self.row)? {
+            Some(left) if left.until_ms >= self.time => span = left,
+            _ => return Ok(()),
+        }
+        let (keys, groups) = match shape {
+            Shape::Rows(_) => {
+                let row = self.row.drain(..).collect();
+                self.prepared.rows.push(((row, span), self.diff));
+                return Ok(());
+            }
+            Shape::Groups { keys, groups, .. } => (keys, groups),
+        };
+        self.key.clear();
+        for key in keys {
+            match chain.column_of(key, self.block, at)? {
+                Some(value) => pack_key(value, &mut self.key),
+                None => pack_key(&*key.evaluate(&self.row)?, &mut self.key),
+            }
+        }
+        let totals = groups.borrow().aggregates.of_row(&self.row, self.diff)?;
+        self.prepared.add(&self.key, span, totals);
+        Ok(())
+    }
+}
+
+/// Appends one value of a group's key.
+pub(super) fn pack_key(value: &Value, key: &mut Vec<u8>) {
+    match value {
+        Value::Numeric(_) | Value::Double(_) => {
+            encode(&normalised(value.clone()), Direction::ASCENDING, key);
+        }
+        other => encode(other, Direction::ASCENDING, key),
+    }
+}
+
+/// Groups as they are stored; one without totals is none.
+fn entries<'a>(groups: impl Iterator<Item = (&'a Packed, &'a Totals)>) -> Entries {
+    let mut entries = Entries::default();
+    for (key, totals) in groups.filter(|(_, totals)| !totals.is_zero()) {
+        entries.push(key.as_bytes(), &Aggregates::encode(totals));
+    }
+    entries
 }

@@ -107,7 +107,7 @@ fn by_key<'scope>(
                     value => encode(&normalised(value.clone()), Direction::ASCENDING, &mut key),
                 }
             }
-            let key = Packed::from_bytes(key);
+            let key = Packed::from_bytes(&key);
             Some(((key, Packed::row(row.values())), time, diff))
         })
         .as_collection()

@@ -1,7 +1,5 @@
 //! Filters, projections and windows in a row, fused: what happens to one row without looking at any other.
 
-use std::collections::BTreeSet;
-
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::expr::Expr;
 use crate::engine::plan::Plan;
@@ -20,10 +18,41 @@ impl Span {
         from_ms: 0,
         until_ms: u64::MAX,
     };
+
+    /// A row of this span is there at `time_ms`.
+    pub(super) fn holds_at(self, time_ms: u64) -> bool {
+        (self.from_ms..=self.until_ms).contains(&time_ms)
+    }
+
+    /// What both spans have in common.
+    pub(super) fn intersection(self, other: Span) -> Option<Span> {
+        let both = Span {
+            from_ms: self.from_ms.max(other.from_ms),
+            until_ms: self.until_ms.min(other.until_ms),
+        };
+        (both.from_ms <= both.until_ms).then_some(both)
+    }
+
+    /// Cuts the span at bounds in milliseconds. `None`: it is never there; a bound that is NULL is never met.
+    pub(super) fn within(
+        self,
+        from: Option<Option<i64>>,
+        until: Option<Option<i64>>,
+    ) -> Option<Self> {
+        let mut span = self;
+        if let Some(from) = from {
+            span.from_ms = span.from_ms.max(u64::try_from(from?).unwrap_or(0));
+        }
+        if let Some(until) = until {
+            span.until_ms = span.until_ms.min(u64::try_from(until?).ok()?);
+        }
+        Some(span)
+    }
 }
 
+/// One operator of a chain.
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Filter(Expr),
     Project(Vec<Expr>),
     Window {
@@ -36,10 +65,6 @@ enum Step {
 #[derive(Debug, Clone)]
 pub(crate) struct Linear {
     steps: Vec<Step>,
-    /// The input columns that a step is the first to look at; those of the last entry are needed by whatever follows. They are
-    /// fetched only for rows that come so far: most rows of the past fail at a window, and their titles are never decoded.
-    fetches: Vec<Vec<usize>>,
-    width: usize,
 }
 
 impl Linear {
@@ -57,10 +82,9 @@ impl Linear {
         (chain, rest)
     }
 
-    /// Fuses a chain, given bottom first, over an input of `width` columns. `used` are expressions that will be evaluated over
-    /// its output; `None`: the whole output is.
-    pub(crate) fn new(chain: &[&Plan], width: usize, used: Option<&[&Expr]>) -> Self {
-        let steps: Vec<Step> = chain
+    /// Fuses a chain, given bottom first.
+    pub(crate) fn new(chain: &[&Plan]) -> Self {
+        let steps = chain
             .iter()
             .map(|plan| match plan {
                 Plan::Filter { predicate, .. } => Step::Filter(predicate.clone()),
@@ -74,43 +98,27 @@ impl Linear {
                 _ => unreachable!("a chain holds row-by-row operators only"),
             })
             .collect();
-        let mut fetched = BTreeSet::new();
-        let mut fetches = Vec::new();
-        let mut fetch = |exprs: &[&Expr]| -> Vec<usize> {
-            let mut columns = BTreeSet::new();
-            exprs.iter().for_each(|expr| {
-                expr.visit_columns(&mut |column| {
-                    columns.insert(column);
-                });
-            });
-            columns
-                .into_iter()
-                .filter(|column| fetched.insert(*column))
-                .collect()
-        };
-        let mut projected = false;
-        for step in &steps {
-            let exprs: Vec<&Expr> = match step {
-                _ if projected => Vec::new(),
-                Step::Filter(predicate) => vec![predicate],
-                Step::Project(columns) => columns.iter().collect(),
-                Step::Window { from_ms, until_ms } => from_ms.iter().chain(until_ms).collect(),
-            };
-            fetches.push(fetch(&exprs));
-            projected |= matches!(step, Step::Project(_));
-        }
-        fetches.push(match used {
-            _ if projected => Vec::new(),
-            Some(used) => fetch(used),
-            None => (0..width)
-                .filter(|column| fetched.insert(*column))
-                .collect(),
-        });
-        Linear {
-            steps,
-            fetches,
-            width,
-        }
+        Linear { steps }
+    }
+
+    /// Takes off the steps before the first projection, which see the columns of the input.
+    pub(super) fn take_selection(&mut self) -> Vec<Step> {
+        let end = self
+            .steps
+            .iter()
+            .position(|step| matches!(step, Step::Project(_)));
+        self.steps
+            .drain(..end.unwrap_or(self.steps.len()))
+            .collect()
+    }
+
+    /// What the first step looks at; `None`: there is none, and whatever follows looks at the input itself.
+    pub(super) fn first_exprs(&self) -> Option<Vec<&Expr>> {
+        Some(match self.steps.first()? {
+            Step::Filter(predicate) => vec![predicate],
+            Step::Project(columns) => columns.iter().collect(),
+            Step::Window { from_ms, until_ms } => from_ms.iter().chain(until_ms).collect(),
+        })
     }
 
     /// Rows can come and go by themselves.
@@ -125,23 +133,23 @@ impl Linear {
         self.steps.is_empty()
     }
 
-    /// Runs one row, whose columns `fetch` gives, through the chain. Answers with the span in which the result is there, and
-    /// leaves the result in `row`; `None`: it is never there.
+    /// Every row comes through, and none can fail: columns are chosen and put in order, nothing more.
+    pub(super) fn only_chooses_columns(&self) -> bool {
+        let is_column = |expr: &Expr| matches!(expr, Expr::Column(_));
+        self.steps.iter().all(|step| match step {
+            Step::Project(columns) => columns.iter().all(is_column),
+            Step::Filter(_) | Step::Window { .. } => false,
+        })
+    }
+
+    /// Runs a row through the chain. Answers with the span in which the result is there, and leaves the result in `row`;
+    /// `None`: it is never there.
     ///
     /// # Errors
     /// An expression cannot be evaluated.
-    pub(crate) fn run(
-        &self,
-        row: &mut Vec<Value>,
-        fetch: impl Fn(usize) -> Value,
-    ) -> Result<Option<Span>, SqlError> {
-        row.clear();
-        row.resize(self.width, Value::Null);
+    pub(crate) fn run(&self, row: &mut Vec<Value>) -> Result<Option<Span>, SqlError> {
         let mut span = Span::ALWAYS;
-        for (step, columns) in self.steps.iter().zip(&self.fetches) {
-            columns
-                .iter()
-                .for_each(|column| row[*column] = fetch(*column));
+        for step in &self.steps {
             match step {
                 Step::Filter(predicate) => {
                     if !predicate.is_true(row)? {
@@ -155,31 +163,22 @@ impl Linear {
                         .collect::<Result<_, _>>()?;
                 }
                 Step::Window { from_ms, until_ms } => {
-                    if let Some(bound) = from_ms {
-                        let Some(from_ms) = bound_ms(bound, row)? else {
-                            return Ok(None);
-                        };
-                        span.from_ms = span.from_ms.max(u64::try_from(from_ms).unwrap_or(0));
-                    }
-                    if let Some(bound) = until_ms {
-                        let Some(until_ms) = bound_ms(bound, row)? else {
-                            return Ok(None);
-                        };
-                        let Ok(until_ms) = u64::try_from(until_ms) else {
-                            return Ok(None);
-                        };
-                        span.until_ms = span.until_ms.min(until_ms);
+                    let bound = |expr: &Option<Expr>| {
+                        expr.as_ref().map(|expr| bound_ms(expr, row)).transpose()
+                    };
+                    match span.within(bound(from_ms)?, bound(until_ms)?) {
+                        Some(within) => span = within,
+                        None => return Ok(None),
                     }
                 }
             }
         }
-        let last = self.fetches.last().expect("one more entry than steps");
-        last.iter().for_each(|column| row[*column] = fetch(*column));
         Ok((span.from_ms <= span.until_ms).then_some(span))
     }
 }
 
-fn bound_ms(bound: &Expr, row: &[Value]) -> Result<Option<i64>, SqlError> {
+/// The bound of a temporal filter over one row, in milliseconds since the epoch.
+pub(super) fn bound_ms(bound: &Expr, row: &[Value]) -> Result<Option<i64>, SqlError> {
     match &*bound.evaluate(row)? {
         Value::BigInt(ms) => Ok(Some(*ms)),
         Value::Null => Ok(None),

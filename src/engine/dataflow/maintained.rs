@@ -12,14 +12,15 @@ use timely::worker::Worker as Timely;
 use super::linear::Span;
 use super::operators::{Time, update};
 use super::render::{Parts, render};
+use super::selection::Evaluated;
 use super::{QueryId, ViewId};
 use crate::engine::budget::Budget;
 use crate::engine::error::SqlError;
 use crate::engine::feed::{Subscriber, Tick};
 use crate::engine::packed::Packed;
 use crate::engine::plan::Plan;
-use crate::engine::store::StoreError;
-use crate::engine::store::block::Block;
+use crate::engine::store::groups::AggregateId;
+use crate::engine::store::{BlockInfo, StoreError};
 use crate::engine::value::Row;
 
 /// A query whose rows are kept up to date.
@@ -116,26 +117,48 @@ impl Maintained {
             .any(|input| input.all_time.is_some())
     }
 
-    /// The inputs whose groups are stored.
-    pub(super) fn all_time_inputs(&self) -> Vec<usize> {
+    /// The inputs whose groups are stored, and under which number.
+    pub(super) fn stored_aggregates(&self) -> Vec<(usize, AggregateId)> {
+        let Some(view) = &self.view else {
+            return Vec::new();
+        };
         let inputs = self.parts.changes.iter().enumerate();
         inputs
-            .filter(|(_, input)| input.all_time.is_some())
+            .filter_map(|(at, input)| {
+                let (oid, aggregate) = (view.oid, input.all_time?);
+                Some((at, AggregateId { oid, aggregate }))
+            })
+            .collect()
+    }
+
+    /// While it is brought up to date nobody listens: rows that follow from groups need not be made.
+    pub(super) fn set_quiet(&mut self, is_quiet: bool) {
+        if let Some((groups, linear)) = &self.parts.top {
+            let mut groups = groups.borrow_mut();
+            let can_be_quiet = linear.only_chooses_columns() && groups.aggregates.cannot_fail();
+            groups.is_quiet = is_quiet && can_be_quiet;
+        }
+    }
+
+    /// Which inputs have anything to learn from a block of the past; one that is `stored` is already counted in all-time groups.
+    pub(super) fn inputs_of(&self, info: &BlockInfo, stored: bool, closed_ms: Time) -> Vec<usize> {
+        let inputs = self.parts.changes.iter().enumerate();
+        inputs
+            .filter(|(_, input)| !(stored && input.all_time.is_some()))
+            .filter(|(_, input)| !input.is_over(info, closed_ms))
             .map(|(at, _)| at)
             .collect()
     }
 
-    /// Lets a block of the past enter; one that is `stored` is already counted in all-time groups.
+    /// Lets a block of the past enter.
     pub(super) fn hydrate_block(
         &mut self,
-        block: &Block,
-        stored: bool,
+        inputs: &[usize],
+        block: &Evaluated<'_>,
         closed_ms: Time,
     ) -> Result<(), StoreError> {
-        for input in &mut self.parts.changes {
-            if stored && input.all_time.is_some() {
-                continue;
-            }
+        for at in inputs {
+            let input = &mut self.parts.changes[*at];
             let prepared = input.prepare(block, 1, closed_ms)?;
             self.hydrated_bytes += prepared.bytes();
             input.feed(prepared, self.open_ms);
@@ -196,11 +219,9 @@ impl Maintained {
         }
     }
 
-    /// What the dataflow has brought out since it was last asked, consolidated, in order of time.
+    /// What the dataflow has brought out since it was last asked, in no order.
     pub(super) fn take_output(&mut self) -> Vec<(Row, Time, i64)> {
-        let mut updates = std::mem::take(&mut *self.output.borrow_mut());
-        consolidate_updates(&mut updates);
-        updates.sort_by_key(|(_, time, _)| *time);
+        let updates = std::mem::take(&mut *self.output.borrow_mut());
         if let Some(held) = &mut self.held {
             for (row, _, diff) in &updates {
                 update(held, Packed::row(row.values()), *diff);
@@ -217,9 +238,9 @@ impl Maintained {
                 let mut scratch = Vec::new();
                 Box::new(groups_rows(groups.clone()).filter_map(move |row| {
                     // A row that fails is among the query's errors already.
-                    let span = linear
-                        .run(&mut scratch, |at| row.values()[at].clone())
-                        .ok()?;
+                    scratch.clear();
+                    scratch.extend_from_slice(row.values());
+                    let span = linear.run(&mut scratch).ok()?;
                     debug_assert!(span.is_none_or(|span| span == Span::ALWAYS));
                     span.map(|_| (scratch.drain(..).collect(), 1))
                 }))
@@ -231,11 +252,15 @@ impl Maintained {
     /// Tells subscribers what happened up to `time`, or that nothing did when they have heard nothing for long.
     pub(super) fn tell(
         &mut self,
-        updates: Vec<(Row, Time, i64)>,
+        mut updates: Vec<(Row, Time, i64)>,
         time: Time,
         progress_ms: u64,
         budget: &Arc<Budget>,
     ) {
+        if !self.subscribers.is_empty() {
+            consolidate_updates(&mut updates);
+            updates.sort_by_key(|(_, time, _)| *time);
+        }
         if !updates.is_empty() || time >= self.told_ms + progress_ms {
             self.told_ms = time;
             if !self.subscribers.is_empty() {

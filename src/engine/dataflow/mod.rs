@@ -4,6 +4,7 @@
 //! A time is *closed* when every dataflow has worked it off; only then do subscribers hear of it, so they all see the same
 //! world. This module knows nothing of durability: what enters here is already on disk.
 
+mod chain;
 mod changes;
 mod errors;
 mod join;
@@ -13,6 +14,7 @@ mod number;
 mod operators;
 mod render;
 pub(crate) mod scan;
+mod selection;
 mod sum;
 mod top_k;
 mod totals;
@@ -28,6 +30,7 @@ use timely::worker::Worker as Timely;
 use self::changes::Prepared;
 use self::maintained::Maintained;
 use self::operators::Time;
+use self::selection::Evaluated;
 use super::budget::Budget;
 use super::error::{SqlError, SqlState};
 use super::feed::{self, FEEDS_BYTES_MAX, Feed, Subscriber, Tick};
@@ -35,6 +38,7 @@ use super::packed::Packed;
 use super::plan::Plan;
 use super::relations::INGEST_POSITION;
 use super::store::block::Block;
+use super::store::groups::SHARDS;
 use super::store::{BlockInfo, Store, StoreError, Transaction};
 use super::value::Row;
 
@@ -57,6 +61,9 @@ const QUERY_BYTES_MAX: usize = 256 << 20;
 /// question of their own would slow down everyone; when there are more, those without a subscriber go first, and then new
 /// ones are refused.
 const QUERIES_MAX: usize = 256;
+
+/// Why a query is there that somebody has just made.
+const HYDRATED: &str = "it is being brought up to date";
 
 /// The number of a maintained query; later ones may read earlier ones.
 type QueryId = u64;
@@ -276,28 +283,52 @@ impl Dataflows {
     fn hydrate(&mut self, ids: &[QueryId], past: &Past<'_>) -> Result<(), SqlError> {
         let closed_ms = self.closed_ms;
         for id in ids {
+            self.hydrated(*id).set_quiet(true);
             self.hydrate_groups(*id, past)
                 .map_err(StoreError::into_sql)?;
         }
         for info in past.blocks {
-            let block = past.store.block(*info).map_err(StoreError::into_sql)?;
-            for id in ids {
-                let query = self.queries.get_mut(id).expect("it is being hydrated");
-                query
-                    .hydrate_block(&block, info.sealed && past.groups_are_stored, closed_ms)
-                    .map_err(StoreError::into_sql)?;
-                query.step(&mut self.timely);
-                if self.held_bytes(*id) > QUERY_BYTES_MAX {
-                    return Err(too_large());
-                }
-            }
+            self.hydrate_block(ids, info, past)?;
         }
         for id in ids {
             self.hydrate_relations(*id);
-            let query = self.queries.get_mut(id).expect("it is being hydrated");
+            let query = self.queries.get_mut(id).expect(HYDRATED);
             query.advance(closed_ms + 1);
             query.work_off(&mut self.timely);
             query.take_output();
+            query.set_quiet(false);
+        }
+        Ok(())
+    }
+
+    fn hydrated(&mut self, id: QueryId) -> &mut Maintained {
+        self.queries.get_mut(&id).expect(HYDRATED)
+    }
+
+    /// Lets a block of the past enter the queries that have anything to learn from it; one that nobody asks is never read.
+    fn hydrate_block(
+        &mut self,
+        ids: &[QueryId],
+        info: &BlockInfo,
+        past: &Past<'_>,
+    ) -> Result<(), SqlError> {
+        let closed_ms = self.closed_ms;
+        let stored = info.sealed && past.groups_are_stored;
+        let block = past.store.block(*info).map_err(StoreError::into_sql)?;
+        let evaluated = Evaluated::new(&block);
+        for id in ids {
+            let query = self.queries.get_mut(id).expect(HYDRATED);
+            let inputs = query.inputs_of(info, stored, closed_ms);
+            if inputs.is_empty() {
+                continue;
+            }
+            query
+                .hydrate_block(&inputs, &evaluated, closed_ms)
+                .map_err(StoreError::into_sql)?;
+            query.step(&mut self.timely);
+            if self.held_bytes(*id) > QUERY_BYTES_MAX {
+                return Err(too_large());
+            }
         }
         Ok(())
     }
@@ -306,15 +337,11 @@ impl Dataflows {
         if !past.groups_are_stored {
             return Ok(());
         }
-        let query = self.queries.get_mut(&id).expect("it is being hydrated");
-        let Some(view) = query.view.clone() else {
-            return Ok(());
-        };
-        for at in query.all_time_inputs() {
-            let number = query.parts.changes[at].all_time.expect("filtered by it");
+        let query = self.queries.get_mut(&id).expect(HYDRATED);
+        for (at, stored) in query.stored_aggregates() {
             let mut fed = 0;
-            past.store.groups(view.oid, number, |key, totals| {
-                let key = Packed::from_bytes(key.to_vec());
+            past.store.groups(stored, |key, totals| {
+                let key = Packed::from_bytes(key);
                 key.values()
                     .map_err(|error| StoreError::Damaged(error.to_string()))?;
                 let totals = query.parts.changes[at].decode(totals)?;
@@ -331,7 +358,7 @@ impl Dataflows {
     }
 
     fn hydrate_relations(&mut self, id: QueryId) {
-        let mut query = self.queries.remove(&id).expect("it is being hydrated");
+        let mut query = self.queries.remove(&id).expect(HYDRATED);
         for at in 0..query.parts.relations.len() {
             let name = query.parts.relations[at].name.clone();
             match self.views.get(&name).map(|parent| &self.queries[parent]) {
@@ -367,6 +394,7 @@ impl Dataflows {
         time: Time,
     ) -> Result<PreparedBatch, StoreError> {
         let mut batch = PreparedBatch::default();
+        let evaluated = Evaluated::new(block);
         for (id, query) in &self.queries {
             let prepared: Vec<Prepared> = query
                 .parts
@@ -375,7 +403,7 @@ impl Dataflows {
                 .map(|input| match input.all_time {
                     // Nothing leaves an all-time aggregate but an error.
                     Some(_) if diff < 0 && !input.has_errors() => Ok(Prepared::default()),
-                    _ => input.prepare(block, diff, time),
+                    _ => input.prepare(&evaluated, diff, time),
                 })
                 .collect::<Result<_, _>>()?;
             if !prepared.iter().all(Prepared::is_empty) {
@@ -385,7 +413,7 @@ impl Dataflows {
         Ok(batch)
     }
 
-    /// Writes the groups of all-time aggregates as they will be once `batch` is visible.
+    /// Writes how all-time aggregates have changed since the last seal, once `batch` is visible, and one shard of each.
     ///
     /// # Errors
     /// The store cannot be written.
@@ -393,19 +421,20 @@ impl Dataflows {
         &self,
         write: &Transaction<'_>,
         batch: &PreparedBatch,
+        seal: u64,
     ) -> Result<(), StoreError> {
         let nothing = Prepared::default();
-        for (id, query) in &self.queries {
-            let Some(view) = &query.view else { continue };
-            for (at, input) in query.parts.changes.iter().enumerate() {
-                let Some(number) = input.all_time else {
-                    continue;
-                };
-                let prepared = batch.0.get(id).map_or(&nothing, |prepared| &prepared[at]);
-                write.put_groups(view.oid, number, input.unsaved(prepared))?;
+        let shard = (seal % SHARDS as u64) as usize;
+        for (query, prepared) in self.queries.iter().map(|(id, q)| (q, batch.0.get(id))) {
+            for (at, id) in query.stored_aggregates() {
+                let input = &query.parts.changes[at];
+                let prepared = prepared.map_or(&nothing, |prepared| &prepared[at]);
+                write.put_delta(id, seal, input.delta(prepared))?;
+                write.put_shard(id, shard, seal, input.shard(shard, prepared))?;
+                write.delete_old_deltas(id, seal)?;
             }
         }
-        Ok(())
+        write.put_seal(seal)
     }
 
     /// The store holds all groups as they are now.
@@ -419,16 +448,22 @@ impl Dataflows {
         }
     }
 
-    /// Writes all groups of a view that has just been created.
+    /// Writes all groups of a view that has just been created, as they are after `seal`.
     ///
     /// # Errors
     /// The store cannot be written.
-    pub(crate) fn save_view(&self, name: &str, write: &Transaction<'_>) -> Result<(), StoreError> {
+    pub(crate) fn save_view(
+        &self,
+        name: &str,
+        write: &Transaction<'_>,
+        seal: u64,
+    ) -> Result<(), StoreError> {
         let nothing = Prepared::default();
         let query = &self.queries[&self.views[name]];
-        for input in &query.parts.changes {
-            if let (Some(number), Some(view)) = (input.all_time, &query.view) {
-                write.put_groups(view.oid, number, input.unsaved(&nothing))?;
+        for (at, id) in query.stored_aggregates() {
+            for shard in 0..SHARDS {
+                let entries = query.parts.changes[at].shard(shard, &nothing);
+                write.put_shard(id, shard, seal, entries)?;
             }
         }
         Ok(())

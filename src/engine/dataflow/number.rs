@@ -60,7 +60,7 @@ fn key(partition: &[Expr], row: &Row) -> Result<Packed, SqlError> {
         let value = normalised(expr.eval(row.values())?);
         encode(&value, Direction::ASCENDING, &mut packed);
     }
-    Ok(Packed::from_bytes(packed))
+    Ok(Packed::from_bytes(&packed))
 }
 
 /// The first rows of a partition with their numbers. No two are equal, as no two have the same number.

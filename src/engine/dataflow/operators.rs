@@ -6,13 +6,15 @@
 //! between two steps to answer new subscribers: nothing is held twice.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::Bound;
 use std::rc::Rc;
 
 use differential_dataflow::difference::{Abelian, IsZero, Semigroup};
 use differential_dataflow::{AsCollection, Data, VecCollection};
+use hashbrown::HashMap;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
@@ -22,7 +24,8 @@ use super::linear::Span;
 use super::totals::{Aggregates, Totals};
 use crate::engine::error::SqlError;
 use crate::engine::packed::Packed;
-use crate::engine::value::Row;
+use crate::engine::store::groups::{SHARDS, shard_of};
+use crate::engine::value::{Row, Value};
 
 /// Updates of a time that is not closed, and the right to send what follows from them.
 type Held<D, R> = (Capability<Time>, Vec<(D, R)>);
@@ -154,23 +157,40 @@ fn at<T>(queue: &mut BTreeMap<Time, Vec<T>>, time: Time) -> &mut Vec<T> {
 #[derive(Debug)]
 pub(super) struct Groups {
     pub(super) aggregates: Aggregates,
-    pub(super) totals: BTreeMap<Packed, Totals>,
+    /// Nobody needs to hear of rows now: they follow from the groups.
+    pub(super) is_quiet: bool,
+    /// By [`shard_of`], which is how they are stored.
+    shards: Vec<BTreeMap<Packed, Totals>>,
     /// Without keys there is exactly one group, even over no input.
     is_global: bool,
 }
+
+/// The row of a group before and after a change.
+type RowChange = [Result<Option<Row>, SqlError>; 2];
 
 impl Groups {
     pub(super) fn new(aggregates: Aggregates, keys: usize) -> Self {
         Groups {
             aggregates,
-            totals: BTreeMap::new(),
+            is_quiet: false,
+            shards: vec![BTreeMap::new(); SHARDS],
             is_global: keys == 0,
         }
     }
 
-    /// The output row of a group.
-    pub(super) fn row(&self, key: &Packed) -> Result<Option<Row>, SqlError> {
-        let values = match self.totals.get(key) {
+    /// What is known of a group.
+    pub(super) fn get(&self, key: &Packed) -> Option<&Totals> {
+        self.shards[shard_of(key.as_bytes())].get(key)
+    }
+
+    /// All groups of a shard.
+    pub(super) fn shard(&self, shard: usize) -> &BTreeMap<Packed, Totals> {
+        &self.shards[shard]
+    }
+
+    /// The output row of a group of these totals.
+    fn row(&self, key: &[Value], totals: Option<&Totals>) -> Result<Option<Row>, SqlError> {
+        let values = match totals {
             Some(totals) => self.aggregates.finish(totals)?,
             None => None,
         };
@@ -179,34 +199,49 @@ impl Groups {
             None => return Ok(None),
             Some(values) => values,
         };
-        let key = key.unpack();
-        Ok(Some(key.values().iter().cloned().chain(values).collect()))
+        Ok(Some(key.iter().cloned().chain(values).collect()))
     }
 
-    /// At most `max` output rows of the groups after `after`, and the last group looked at unless there are no more; a group
-    /// that cannot be evaluated has no row.
+    /// At most `max` output rows of the groups after `after`, in the order of their keys, and the last group looked at unless
+    /// there are no more; a group that cannot be evaluated has no row.
     pub(super) fn page(&self, after: Option<&Packed>, max: usize) -> (Vec<Row>, Option<Packed>) {
         if self.is_global {
-            let row = self.row(&Packed::row(&[]));
+            let row = self.row(&[], self.get(&Packed::row(&[])));
             return (row.ok().flatten().into_iter().collect(), None);
         }
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let keys: Vec<&Packed> = self
-            .totals
-            .range::<Packed, _>((start, Bound::Unbounded))
-            .take(max)
-            .map(|(key, _)| key)
-            .collect();
-        let rows = keys
+        let mut shards: Vec<_> = self
+            .shards
             .iter()
-            .filter_map(|key| self.row(key).ok().flatten())
+            .map(|shard| {
+                shard
+                    .range::<Packed, _>((start, Bound::Unbounded))
+                    .peekable()
+            })
             .collect();
-        let last = keys.last().filter(|_| keys.len() == max);
-        (rows, last.map(|key| (*key).clone()))
+        // Where the next group of each shard is, the least first.
+        let mut next: BinaryHeap<_> = shards
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(at, shard)| Some(Reverse((shard.peek()?.0, at))))
+            .collect();
+        let (mut rows, mut last) = (Vec::new(), None);
+        for _ in 0..max {
+            let Some(Reverse((_, at))) = next.pop() else {
+                return (rows, None);
+            };
+            let (key, totals) = shards[at].next().expect("it was seen in front");
+            next.extend(shards[at].peek().map(|(key, _)| Reverse((*key, at))));
+            let row = self.row(key.unpack().values(), Some(totals));
+            rows.extend(row.ok().flatten());
+            last = Some(key);
+        }
+        (rows, last.cloned())
     }
 
-    fn add(&mut self, key: Packed, change: &Totals) {
-        match self.totals.entry(key) {
+    /// Adds to the totals of a group.
+    pub(super) fn add(&mut self, key: Packed, change: &Totals) {
+        match self.shards[shard_of(key.as_bytes())].entry(key) {
             Entry::Vacant(vacant) => {
                 vacant.insert(change.clone());
             }
@@ -217,6 +252,15 @@ impl Groups {
                 }
             }
         }
+    }
+
+    /// Adds to the totals of a group, and answers with its row before and after.
+    fn change(&mut self, key: Packed, change: &Totals) -> RowChange {
+        let values = key.unpack();
+        let before = self.row(values.values(), self.get(&key));
+        self.add(key.clone(), change);
+        let after = self.row(values.values(), self.get(&key));
+        [before, after]
     }
 }
 
@@ -230,24 +274,26 @@ pub(super) fn aggregate<'scope>(
     let first = first.into_iter().map(|row| (row, 1)).collect();
     in_order(input, "Aggregate", first, move |updates, out| {
         let (groups, errors) = (&mut *groups.borrow_mut(), &mut *errors.borrow_mut());
-        let mut changes: BTreeMap<Packed, Totals> = BTreeMap::new();
+        if groups.is_quiet {
+            updates
+                .into_iter()
+                .for_each(|(key, change)| groups.add(key, &change));
+            return;
+        }
+        let mut changes: HashMap<Packed, Totals> = HashMap::with_capacity(updates.len());
         for (key, change) in updates {
             changes.entry(key).or_default().plus_equals(&change);
         }
         for (key, change) in changes {
-            let mut emit = |groups: &Groups, diff| match groups.row(&key) {
-                Ok(row) => row.map(|row| (row, diff)),
-                Err(error) => {
-                    errors.update(error, diff);
-                    None
+            let rows = groups.change(key, &change);
+            if rows[0].is_ok() && rows[0] == rows[1] {
+                continue;
+            }
+            for (row, diff) in rows.into_iter().zip([-1, 1]) {
+                match row {
+                    Ok(row) => out.extend(row.map(|row| (row, diff))),
+                    Err(error) => errors.update(error, diff),
                 }
-            };
-            let before = emit(groups, -1);
-            groups.add(key.clone(), &change);
-            let after = emit(groups, 1);
-            match (before, after) {
-                (Some((before, _)), Some((after, _))) if before == after => {}
-                (before, after) => out.extend(before.into_iter().chain(after)),
             }
         }
     })
@@ -263,7 +309,7 @@ pub(super) fn difference(
         .map(|(row, count)| (row, after.get(row).copied().unwrap_or(0) - count));
     let new = after
         .iter()
-        .filter(|(row, _)| !before.contains_key(row))
+        .filter(|(row, _)| !before.contains_key(*row))
         .map(|(row, count)| (row, *count));
     gone.chain(new)
         .filter(|(_, diff)| *diff != 0)

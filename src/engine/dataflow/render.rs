@@ -15,7 +15,7 @@ use timely::dataflow::Scope;
 use timely::dataflow::operators::ToStream;
 use timely::dataflow::operators::vec::Map;
 
-use super::changes::{Changes, Entry, Shape};
+use super::changes::{Changes, Entry, Shape, pack_key};
 use super::errors::Errors;
 use super::join::join;
 use super::linear::Linear;
@@ -25,7 +25,7 @@ use super::top_k::top_k;
 use super::totals::{Aggregates, Totals};
 use crate::engine::error::SqlError;
 use crate::engine::expr::Expr;
-use crate::engine::packed::{Direction, Packed, encode, normalised};
+use crate::engine::packed::Packed;
 use crate::engine::plan::{Aggregate, Plan};
 use crate::engine::relations::RECENTCHANGES;
 use crate::engine::value::{Row, Value};
@@ -61,8 +61,7 @@ pub(super) fn render<'scope>(
     let top = &mut None;
     let rows = match input {
         Plan::Get { name, columns } if **name == *RECENTCHANGES => {
-            let linear = Linear::new(&chain, columns.len(), None);
-            return Ok(changes_rows(columns, linear, scope, parts));
+            return Ok(changes_rows(columns, Linear::new(&chain), scope, parts));
         }
         Plan::Get { name, columns } => relation(name, columns, scope, parts),
         Plan::Constant { rows, .. } => {
@@ -125,7 +124,7 @@ pub(super) fn render<'scope>(
             unreachable!("they are the chain")
         }
     };
-    let linear = Linear::new(&chain, input.arity(), None);
+    let linear = Linear::new(&chain);
     // Rendering an input has left its own groups here, which are not the top's.
     parts.top = top
         .take()
@@ -184,11 +183,7 @@ fn aggregation<'scope>(
     let (chain, below) = Linear::split(input);
     let keyed = match below {
         Plan::Get { name, columns } if **name == *RECENTCHANGES => {
-            let used: Vec<&Expr> = keys
-                .iter()
-                .chain(functions.iter().flat_map(Aggregate::exprs))
-                .collect();
-            let linear = Linear::new(&chain, columns.len(), Some(&used));
+            let linear = Linear::new(&chain);
             let mut session = InputSession::new();
             let keyed = session.to_collection(scope);
             let keyed = spans(keyed, linear.has_window(), parts);
@@ -232,7 +227,7 @@ fn add_up<'scope>(
 }
 
 /// The group of a row, and what `diff` copies of it add.
-pub(super) fn keyed(
+fn keyed(
     keys: &[Expr],
     aggregates: &Aggregates,
     row: &[Value],
@@ -240,13 +235,9 @@ pub(super) fn keyed(
 ) -> Result<(Packed, Totals), SqlError> {
     let mut packed = Vec::with_capacity(24);
     for key in keys {
-        encode(
-            &normalised(key.eval(row)?),
-            Direction::ASCENDING,
-            &mut packed,
-        );
+        pack_key(&*key.evaluate(row)?, &mut packed);
     }
-    Ok((Packed::from_bytes(packed), aggregates.of_row(row, diff)?))
+    Ok((Packed::from_bytes(&packed), aggregates.of_row(row, diff)?))
 }
 
 /// Lets rows come and go with their spans, or forgets the spans when there are none.
@@ -281,8 +272,11 @@ fn run_linear<'scope>(
     let spanned: Collection<'scope, Entry<Row>, i64> = rows
         .inner
         .flat_map(move |(row, time, diff)| {
-            match linear.run(&mut scratch, |at| row.values()[at].clone()) {
-                Ok(span) => span.map(|span| ((scratch.drain(..).collect(), span), time, diff)),
+            scratch.extend_from_slice(row.values());
+            let span = linear.run(&mut scratch);
+            let row = scratch.drain(..);
+            match span {
+                Ok(span) => span.map(|span| ((row.collect(), span), time, diff)),
                 Err(error) => {
                     errors.borrow_mut().update(error, diff);
                     None

@@ -8,24 +8,24 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::QUERY_BYTES_MAX;
+use super::chain::Chain;
 use super::linear::Linear;
 use super::operators::{Time, update};
+use super::selection::Evaluated;
 use super::too_large;
 use super::top_k::{Order, first_rows};
 use crate::engine::error::SqlError;
 use crate::engine::packed::Packed;
 use crate::engine::plan::Plan;
 use crate::engine::relations::RECENTCHANGES;
-use crate::engine::store::StoreError;
+use crate::engine::store::BlockInfo;
 use crate::engine::store::block::Block;
 use crate::engine::value::{Row, Value};
 
 /// A query that can be scanned.
 #[derive(Debug)]
 pub(crate) struct Shape {
-    /// Columns of `recentchanges`, by position.
-    columns: Vec<usize>,
-    below: Linear,
+    below: Chain,
     pick: Pick,
     above: Linear,
 }
@@ -73,13 +73,12 @@ impl Shape {
         } = input
         else {
             return Some(Shape {
-                columns: changes(input)?.to_vec(),
-                below: Linear::new(&chain, input.arity(), None),
+                below: Chain::new(changes(input)?, Linear::new(&chain), None),
                 pick: Pick::Any {
                     skip: 0,
                     left: u64::MAX,
                 },
-                above: Linear::new(&[], plan.arity(), None),
+                above: Linear::new(&[]),
             });
         };
         let (below, changes_plan) = Linear::split(input);
@@ -98,10 +97,9 @@ impl Shape {
             None => return None,
         };
         Some(Shape {
-            columns: changes(changes_plan)?.to_vec(),
-            below: Linear::new(&below, changes_plan.arity(), None),
+            below: Chain::new(changes(changes_plan)?, Linear::new(&below), None),
             pick,
-            above: Linear::new(&chain, input.arity(), None),
+            above: Linear::new(&chain),
         })
     }
 }
@@ -111,6 +109,13 @@ fn changes(plan: &Plan) -> Option<&[usize]> {
     match plan {
         Plan::Get { name, columns } if **name == *RECENTCHANGES => Some(columns),
         _ => None,
+    }
+}
+
+impl Shape {
+    /// A stored block has nothing to say at `time_ms`.
+    pub(crate) fn is_over(&self, info: &BlockInfo, time_ms: Time) -> bool {
+        self.below.is_over(info, time_ms)
     }
 }
 
@@ -135,19 +140,17 @@ impl Scan {
         let Some(block) = self.blocks.pop_front() else {
             return self.rest();
         };
-        let Shape {
-            columns,
-            below,
-            pick,
-            above,
-        } = &mut self.shape;
+        let Shape { below, pick, above } = &mut self.shape;
+        let evaluated = Evaluated::new(&block);
+        let selecting = below.over(&evaluated);
         let mut picked = Vec::new();
         let mut scratch = Vec::new();
         for at in 0..block.rows() {
-            let there = run(below, &mut scratch, self.at_ms, |column| {
-                Ok(block.values(columns[column])?[at].clone())
-            })?;
-            if !there {
+            let Some(span) = selecting.span(at)? else {
+                continue;
+            };
+            let left = below.finish(&block, at, span, &mut scratch)?;
+            if !left.is_some_and(|span| span.holds_at(self.at_ms)) {
                 continue;
             }
             match pick {
@@ -226,33 +229,10 @@ fn keep_first(
     Ok(())
 }
 
-/// Runs a chain; true: its result is there at `at_ms`, and lies in `scratch`.
-fn run(
-    linear: &Linear,
-    scratch: &mut Vec<Value>,
-    at_ms: Time,
-    fetch: impl Fn(usize) -> Result<Value, StoreError>,
-) -> Result<bool, SqlError> {
-    let failure = std::cell::RefCell::new(None);
-    let fetch = |column| {
-        fetch(column).unwrap_or_else(|error| {
-            failure.replace(Some(error));
-            Value::Null
-        })
-    };
-    let span = linear.run(scratch, fetch);
-    if let Some(error) = failure.into_inner() {
-        return Err(error.into_sql());
-    }
-    Ok(span?.is_some_and(|span| (span.from_ms..=span.until_ms).contains(&at_ms)))
-}
-
 /// What the chain above a LIMIT makes of a row.
 fn output(above: &Linear, row: &[Value], at_ms: Time) -> Result<Option<Row>, SqlError> {
-    if above.is_identity() {
-        return Ok(Some(row.iter().cloned().collect()));
-    }
-    let mut scratch = Vec::new();
-    let there = run(above, &mut scratch, at_ms, |column| Ok(row[column].clone()))?;
-    Ok(there.then(|| scratch.into_iter().collect()))
+    let mut row = row.to_vec();
+    let span = above.run(&mut row)?;
+    let is_there = span.is_some_and(|span| span.holds_at(at_ms));
+    Ok(is_there.then(|| row.into_iter().collect()))
 }

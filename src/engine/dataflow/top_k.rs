@@ -95,7 +95,7 @@ impl Order {
         for (value, _) in row.iter().zip(&held).filter(|(_, held)| !**held) {
             encode(value, REST, &mut bytes);
         }
-        Ok(Packed::from_bytes(bytes))
+        Ok(Packed::from_bytes(&bytes))
     }
 
     /// The row that was packed.

@@ -118,6 +118,18 @@ impl Aggregates {
         self.functions.iter().all(Aggregate::is_accumulable)
     }
 
+    /// The aggregates, in the order of their columns.
+    pub(crate) fn functions(&self) -> &[Aggregate] {
+        &self.functions
+    }
+
+    /// A group's row can always be made: only sums can be out of range.
+    pub(crate) fn cannot_fail(&self) -> bool {
+        use AggregateFunction::{Count, Max, Min};
+        let is_safe = |f: &Aggregate| matches!(f.function, Count | Min | Max);
+        self.functions.iter().all(is_safe)
+    }
+
     /// What `diff` copies of a row add to their group.
     ///
     /// # Errors

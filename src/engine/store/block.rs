@@ -8,7 +8,7 @@ use std::cell::OnceCell;
 use super::StoreError;
 use super::column::Column;
 use crate::change::Change;
-use crate::engine::relations::CHANGE_COLUMNS;
+use crate::engine::relations::{CHANGE_COLUMNS, DT};
 use crate::engine::value::Value;
 
 /// Where the columns of a block come from that is not in memory.
@@ -74,6 +74,17 @@ impl Block {
             let _ = self.values[at].set(values);
         }
         Ok(self.values[at].get().expect("set above"))
+    }
+
+    /// The newest `dt`, in microseconds since the epoch; `None`: no change has one.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) fn newest_dt_us(&self) -> Result<Option<i64>, StoreError> {
+        Ok(match self.column(DT)? {
+            Column::Int(times) => times.iter().flatten().copied().max(),
+            Column::Bool(_) | Column::Text(_) => unreachable!("dt is a time"),
+        })
     }
 
     /// One typed column of `recentchanges`.

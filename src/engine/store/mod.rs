@@ -8,6 +8,7 @@
 pub(crate) mod batch;
 pub(crate) mod block;
 pub(crate) mod column;
+pub(crate) mod groups;
 mod pieces;
 
 use std::collections::BTreeMap;
@@ -24,13 +25,14 @@ use self::batch::{Identity, Partition, Position};
 use self::block::Block;
 use super::OpenError;
 use super::error::{SqlError, SqlState};
+use groups::{DELTA_PIECES, SHARD_PIECES};
 use pieces::{Compression, PIECES};
 
 /// The name of the file in the data directory.
 const FILE: &str = "wikitop.redb";
 
 /// The version of what is in the file. Another one is refused, not guessed at.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// Pages of the file that redb keeps in memory: the inner pages of all trees and the leaves of the busiest groups; the
 /// operating system caches the rest.
@@ -39,10 +41,10 @@ const CACHE_BYTES: usize = 16 << 20;
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// Views by their number: name, statement, since when (milliseconds since the epoch).
 const VIEWS: TableDefinition<u32, (&str, &str, u64)> = TableDefinition::new("views");
-/// Blocks in order of arrival: rows, first and last arrival (milliseconds since the epoch), sealed.
-const BLOCKS: TableDefinition<u64, (u32, u64, u64, bool)> = TableDefinition::new("blocks");
-/// Groups of all-time aggregates: view and aggregate, group; its running totals.
-const GROUPS: TableDefinition<(u32, u32, &[u8]), &[u8]> = TableDefinition::new("groups");
+/// Rows, first and last arrival (milliseconds since the epoch), the newest `dt` (microseconds since the epoch), sealed.
+type StoredInfo = (u32, u64, u64, Option<i64>, bool);
+/// Blocks in order of arrival.
+const BLOCKS: TableDefinition<u64, StoredInfo> = TableDefinition::new("blocks");
 /// How far a partition was read: time (milliseconds since the epoch) and offset.
 type StoredPosition = (Option<i64>, Option<i64>);
 /// Positions by topic and partition.
@@ -102,6 +104,8 @@ pub(crate) struct BlockInfo {
     pub(crate) rows: usize,
     pub(crate) first_ms: u64,
     pub(crate) last_ms: u64,
+    /// The newest `dt`, in microseconds since the epoch; `None`: no change has one.
+    pub(crate) newest_dt_us: Option<i64>,
     /// Compressed, and its groups are written.
     pub(crate) sealed: bool,
 }
@@ -116,6 +120,8 @@ pub(crate) struct Contents {
     pub(crate) last_ms: u64,
     /// The last number given to a view.
     pub(crate) last_oid: u32,
+    /// How often the log has been sealed.
+    pub(crate) seal: u64,
 }
 
 /// The open store.
@@ -204,7 +210,8 @@ impl Store {
     fn create_tables(&self, write: &WriteTransaction) -> Result<(), StoreError> {
         write.open_table(VIEWS).map_err(|e| self.error(e))?;
         write.open_table(BLOCKS).map_err(|e| self.error(e))?;
-        write.open_table(GROUPS).map_err(|e| self.error(e))?;
+        write.open_table(SHARD_PIECES).map_err(|e| self.error(e))?;
+        write.open_table(DELTA_PIECES).map_err(|e| self.error(e))?;
         write.open_table(POSITIONS).map_err(|e| self.error(e))?;
         write.open_table(PIECES).map_err(|e| self.error(e))?;
         Ok(())
@@ -219,6 +226,7 @@ impl Store {
             Ok(found.map_or(0, |value| value.value()))
         };
         contents.last_ms = number("last_ms")?;
+        contents.seal = number("seal")?;
         contents.last_oid = u32::try_from(number("last_oid")?)
             .map_err(|_| StoreError::Damaged("a view's number is out of range".to_owned()))?;
         let views = read.open_table(VIEWS).map_err(|e| self.error(e))?;
@@ -235,12 +243,13 @@ impl Store {
         let blocks = read.open_table(BLOCKS).map_err(|e| self.error(e))?;
         for entry in blocks.iter().map_err(|e| self.error(e))? {
             let (number, info) = entry.map_err(|e| self.error(e))?;
-            let (rows, first_ms, last_ms, sealed) = info.value();
+            let (rows, first_ms, last_ms, newest_dt_us, sealed) = info.value();
             contents.blocks.push(BlockInfo {
                 number: number.value(),
                 rows: rows as usize,
                 first_ms,
                 last_ms,
+                newest_dt_us,
                 sealed,
             });
         }
@@ -269,23 +278,6 @@ impl Store {
     /// Who the changes of a block are.
     pub(crate) fn identities(&self, info: BlockInfo) -> Result<Vec<Identity>, StoreError> {
         pieces::StoredColumns::open(self, info)?.identities()
-    }
-
-    /// Calls `each` with every group of an aggregate, in order of their bytes.
-    pub(crate) fn groups(
-        &self,
-        oid: u32,
-        aggregate: u32,
-        mut each: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let read = self.database()?.begin_read().map_err(|e| self.error(e))?;
-        let groups = read.open_table(GROUPS).map_err(|e| self.error(e))?;
-        let range = (oid, aggregate, &[][..])..(oid, aggregate + 1, &[][..]);
-        for entry in groups.range(range).map_err(|e| self.error(e))? {
-            let (key, totals) = entry.map_err(|e| self.error(e))?;
-            each(key.value().2, totals.value())?;
-        }
-        Ok(())
     }
 
     /// The file.
@@ -403,7 +395,13 @@ impl Transaction<'_> {
         self.table(BLOCKS)?
             .insert(
                 info.number,
-                (rows, info.first_ms, info.last_ms, info.sealed),
+                (
+                    rows,
+                    info.first_ms,
+                    info.last_ms,
+                    info.newest_dt_us,
+                    info.sealed,
+                ),
             )
             .map_err(|e| self.store.error(e))?;
         Ok(())
@@ -418,25 +416,6 @@ impl Transaction<'_> {
         self.table(BLOCKS)?
             .remove(number)
             .map_err(|e| self.store.error(e))?;
-        Ok(())
-    }
-
-    /// Writes groups of an aggregate; a group without totals is gone.
-    pub(crate) fn put_groups(
-        &self,
-        oid: u32,
-        aggregate: u32,
-        groups: impl Iterator<Item = (impl AsRef<[u8]>, Option<Vec<u8>>)>,
-    ) -> Result<(), StoreError> {
-        let mut table = self.table(GROUPS)?;
-        for (key, totals) in groups {
-            let key = (oid, aggregate, key.as_ref());
-            match totals {
-                Some(totals) => table.insert(key, &*totals).map(drop),
-                None => table.remove(key).map(drop),
-            }
-            .map_err(|e| self.store.error(e))?;
-        }
         Ok(())
     }
 
@@ -462,6 +441,11 @@ impl Transaction<'_> {
         self.put_meta("last_ms", last_ms)
     }
 
+    /// Writes how often the log has been sealed.
+    pub(crate) fn put_seal(&self, seal: u64) -> Result<(), StoreError> {
+        self.put_meta("seal", seal)
+    }
+
     /// Writes a view's definition, and that its number is taken.
     pub(crate) fn put_view(&self, view: &StoredView) -> Result<(), StoreError> {
         self.put_meta("last_oid", u64::from(view.oid))?;
@@ -473,10 +457,7 @@ impl Transaction<'_> {
 
     /// Deletes a view's definition and its groups.
     pub(crate) fn delete_view(&self, oid: u32) -> Result<(), StoreError> {
-        let groups = (oid, 0, &[][..])..(oid + 1, 0, &[][..]);
-        self.table(GROUPS)?
-            .retain_in(groups, |_, _| false)
-            .map_err(|e| self.store.error(e))?;
+        self.delete_groups(oid)?;
         self.table(VIEWS)?
             .remove(oid)
             .map_err(|e| self.store.error(e))?;

@@ -20,7 +20,7 @@ type PieceKey = (u64, u8, u32);
 pub(super) const PIECES: TableDefinition<PieceKey, &[u8]> = TableDefinition::new("pieces");
 
 /// What fits into a page of 4,096 bytes beside redb's own header and the key.
-const PIECE_BYTES: usize = 4_040;
+pub(super) const PIECE_BYTES: usize = 4_040;
 
 /// The column after those of `recentchanges`: who the changes are.
 const IDENTITIES: u8 = CHANGE_COLUMNS.len() as u8;
@@ -71,7 +71,7 @@ pub(super) fn write(
 }
 
 /// The bytes with their length in front, compressed when that is asked for.
-fn frame(plain: Vec<u8>, compression: Compression) -> Vec<u8> {
+pub(super) fn frame(plain: Vec<u8>, compression: Compression) -> Vec<u8> {
     let compressed = match compression {
         Compression::None => None,
         Compression::Zstd => zstd::bulk::compress(&plain, ZSTD_LEVEL).ok(),
@@ -90,7 +90,7 @@ fn frame(plain: Vec<u8>, compression: Compression) -> Vec<u8> {
     framed
 }
 
-fn unframe(mut framed: &[u8]) -> Result<Vec<u8>, StoreError> {
+pub(super) fn unframe(mut framed: &[u8]) -> Result<Vec<u8>, StoreError> {
     let Some(length) = take_varint(&mut framed)?.checked_sub(1) else {
         return Ok(framed.to_vec());
     };
