@@ -79,6 +79,9 @@ impl SchemaError {
             SchemaError::NotAllowed { .. } => Some(
                 "Ask the engine's owner to GRANT CREATE on the schema and USAGE and CREATE on the cluster to this user.",
             ),
+            SchemaError::Failed { reason, .. } if reason.starts_with("unknown cluster") => {
+                Some("Name a cluster that is there with --cluster; SHOW CLUSTERS lists them.")
+            }
             SchemaError::Script(_) | SchemaError::Failed { .. } => None,
         }
     }

@@ -25,6 +25,8 @@ use wikitop::core::subscription::{Event, SubscribeError, Subscription, Target};
 
 use server::Server;
 
+use crate::support::process::wikitop;
+
 /// Far above what any step needs on however loaded a machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -399,6 +401,40 @@ async fn known_views_are_listed_first() {
         ];
         assert_eq!(names, expected, "{transcript}");
         drop(connection);
+        server.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn every_command_works_on_the_cluster_it_is_told() {
+    let commands: [&[&str]; 4] = [
+        &["serve", "--listen", "127.0.0.1:0"],
+        &["tail", "top10"],
+        &["ingest", "--source", "tests/data/changes.ndjson"],
+        &["init-views"],
+    ];
+    for command in commands {
+        let server = Server::play("no-cluster-26.19.txt").await;
+        let url = format!(
+            "postgres://materialize@{}/materialize?sslmode=disable",
+            server.address
+        );
+        let by_option = format!("{url}&options=-c%20cluster%3Dsmall");
+        let by_long_option = format!("{url}&options=--cluster%3Dsmall");
+        let ways: [&[&str]; 3] = [
+            &["--materialize", &url, "--cluster", "small"],
+            &["--materialize", &by_option],
+            &["--materialize", &by_long_option],
+        ];
+        for way in ways {
+            let output = wikitop(&[command, way].concat()).output();
+            let output = tokio::time::timeout(DEADLINE, output).await;
+            let output = output.expect("it ends").unwrap();
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{command:?}: {stderr}");
+            assert!(stderr.contains("has no cluster \"small\""), "{stderr}");
+            assert!(stderr.contains("SHOW CLUSTERS"), "{stderr}");
+        }
         server.finish().await;
     }
 }
