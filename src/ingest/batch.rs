@@ -30,7 +30,7 @@ pub struct Entry {
 }
 
 /// Changes that go together.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Batch {
     entries: Vec<Entry>,
     bytes: usize,

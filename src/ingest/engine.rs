@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, TryStreamExt};
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow, Statement};
 
@@ -52,6 +53,9 @@ const SEARCH_WAIT_MAX: Duration = Duration::from_secs(900);
 /// How far back the position is searched in Materialize, which has no index for it: first an hour, which is all that a restart needs,
 /// then as long as the stream retains anything.
 const SEARCH_HOURS: [i64; 2] = [1, 31 * 24];
+
+/// How far around the times of a batch its changes are looked for: engines may keep times to another fraction of a second.
+const LOOK_AROUND_MS: i64 = 1_000;
 
 /// A connection that takes changes.
 pub(super) struct EngineSink {
@@ -192,21 +196,22 @@ impl EngineSink {
         Ok(messages.into_iter().filter_map(row).collect())
     }
 
-    /// Sends a batch; what is there already leaves it.
-    pub(super) async fn send(&mut self, batch: &mut Batch) -> Result<Sent, SinkError> {
-        let repeats = self.drop_repeats(batch).await? as u64;
-        if batch.is_empty() {
-            return Ok(Sent {
-                durable: 0,
-                repeats,
-            });
+    /// Sends what is not there already of a batch.
+    pub(super) async fn send(&mut self, batch: &Batch) -> Result<Sent, SinkError> {
+        let looked_for = self.without_repeats(batch).await?;
+        let new = looked_for.as_ref().unwrap_or(batch);
+        let sent = Sent {
+            durable: new.len() as u64,
+            repeats: (batch.len() - new.len()) as u64,
+        };
+        if new.is_empty() {
+            return Ok(sent);
         }
-        self.answered(self.copy(batch), ANSWER_WAIT_MAX).await?;
+        self.answered(self.copy(new), ANSWER_WAIT_MAX).await?;
         if let Some(account) = &mut self.account {
-            batch.entries().iter().for_each(|entry| account.note(entry));
+            new.entries().iter().for_each(|entry| account.note(entry));
         }
-        let durable = batch.len() as u64;
-        Ok(Sent { durable, repeats })
+        Ok(sent)
     }
 
     async fn copy(&self, batch: &Batch) -> Result<u64, tokio_postgres::Error> {
@@ -235,19 +240,22 @@ impl EngineSink {
         copy.finish().await
     }
 
-    /// Where the engine does not know identities: asks which of the batch's changes are there. Only the changes up to the position
-    /// found at the connection's start can be: later ones were acknowledged to this process, which does not send them again.
-    async fn drop_repeats(&mut self, batch: &mut Batch) -> Result<usize, SinkError> {
+    /// Where the engine does not know identities: asks which of the batch's changes are there, and returns the others. Only changes up
+    /// to the position found at the connection's start can be there: later ones were acknowledged to this process, which does not send
+    /// them again. `None` is a batch that nothing can be missing from.
+    async fn without_repeats(&self, batch: &Batch) -> Result<Option<Batch>, SinkError> {
         let (Some(account), Some((from_ms, until_ms))) = (&self.account, batch.span_ms()) else {
-            return Ok(0);
+            return Ok(None);
         };
         if from_ms > account.unsure_until_ms.saturating_add(REWIND_MS) {
-            return Ok(0);
+            return Ok(None);
         }
         let mut new: HashSet<Key> = batch.entries().iter().map(identity).collect();
         let search = self.strike_out(&mut new, from_ms, until_ms);
         self.answered(search, SEARCH_WAIT_MAX).await?;
-        Ok(batch.retain(|entry| new.contains(&identity(entry))))
+        let mut rest = batch.clone();
+        rest.retain(|entry| new.contains(&identity(entry)));
+        Ok(Some(rest))
     }
 
     /// Removes from `new` what is there within a span of time.
@@ -259,7 +267,9 @@ impl EngineSink {
     ) -> Result<(), tokio_postgres::Error> {
         let query = format!(
             "SELECT coalesce(data->'meta'->>'id', data::text) FROM wikirecent WHERE (data->'meta'->>'dt')::timestamptz \
-             BETWEEN to_timestamp({from_ms}::double / 1000) - INTERVAL '1 second' AND to_timestamp({until_ms}::double / 1000) + INTERVAL '1 second'"
+             BETWEEN '{}'::timestamptz AND '{}'::timestamptz",
+            time_bound(from_ms.saturating_sub(LOOK_AROUND_MS)),
+            time_bound(until_ms.saturating_add(LOOK_AROUND_MS)),
         );
         let rows = self.connection.client.simple_query_raw(&query).await?;
         let mut rows = std::pin::pin!(rows);
@@ -308,6 +318,12 @@ fn identity(entry: &Entry) -> Key {
     entry
         .key
         .unwrap_or_else(|| seen::key(&strict::as_shown(&entry.json)))
+}
+
+/// A time of changes that Materialize takes ([`super::strict`]), from 1970 to the end of the calendar.
+fn time_bound(ms: i64) -> Timestamp {
+    let ms = ms.clamp(0, Timestamp::MAX.as_millisecond());
+    Timestamp::from_millisecond(ms).expect("it is clamped")
 }
 
 /// The position that rows of topic, partition, time and offset tell, and the newest time of all of them, also of those without a topic.

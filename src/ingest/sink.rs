@@ -185,10 +185,10 @@ impl Sink {
     }
 
     /// Makes a batch durable. The sink goes in and comes out, so that the future owns all it works with.
-    pub(super) async fn send(self, mut batch: Batch) -> (Sink, Batch, Result<Sent, SinkError>) {
+    pub(super) async fn send(self, batch: Batch) -> (Sink, Batch, Result<Sent, SinkError>) {
         match self {
             Sink::Engine(mut engine) => {
-                let sent = engine.send(&mut batch).await;
+                let sent = engine.send(&batch).await;
                 (Sink::Engine(engine), batch, sent)
             }
             Sink::Recording(recorder) => {

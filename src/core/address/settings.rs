@@ -99,7 +99,11 @@ impl Settings {
             })?;
             let name = percent_decoded(name, "a setting's name")?;
             let value = percent_decoded(value, &name)?;
-            settings.set(&name, value)?;
+            match (name.as_str(), value.as_str()) {
+                // The words of another driver, which libpq takes in URLs.
+                ("ssl", "true") => settings.set("sslmode", "require".to_owned())?,
+                _ => settings.set(&name, value)?,
+            }
         }
         Ok(settings)
     }

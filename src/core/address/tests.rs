@@ -64,6 +64,7 @@ fn verification_is_the_default_for_other_machines() {
         ("postgres://db.example?sslmode=allow", SslMode::Allow),
         ("postgres://db.example?sslmode=prefer", SslMode::Prefer),
         ("postgres://db.example?sslmode=require", SslMode::Require),
+        ("postgres://db.example?ssl=true", SslMode::Require),
         (
             "postgres://db.example?sslmode=require&sslrootcert=/ca.pem",
             SslMode::VerifyCa,
