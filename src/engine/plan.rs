@@ -204,7 +204,8 @@ pub struct Query {
     pub plan: Plan,
     /// The output columns.
     pub columns: Vec<Column>,
-    /// In which order a SELECT shows the rows; a SUBSCRIBE has none. Expressions are over the plan's columns.
+    /// In which order a SELECT shows the rows; a view keeps it for those who select from it, a SUBSCRIBE has no use for it.
+    /// Expressions are over the plan's columns.
     pub order: Vec<OrderKey>,
 }
 

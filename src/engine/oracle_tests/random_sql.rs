@@ -84,6 +84,7 @@ impl Relations for Frozen {
         Ok(self.0.get(&name.name).map(|(columns, rows)| Resolved {
             columns: columns.clone(),
             rows: Rows::Constant(rows.clone()),
+            order: Vec::new(),
         }))
     }
 

@@ -131,15 +131,21 @@ fn value(value: &Value, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn order_key(key: &OrderKey, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "{}", key.expr)?;
-    if key.descending {
-        f.write_str(" DESC")?;
-    }
-    // Only what differs from Postgres' default is said.
-    match (key.nulls_first, key.descending) {
-        (true, false) => f.write_str(" NULLS FIRST"),
-        (false, true) => f.write_str(" NULLS LAST"),
-        _ => Ok(()),
+    write!(f, "{key}")
+}
+
+impl fmt::Display for OrderKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.expr)?;
+        if self.descending {
+            f.write_str(" DESC")?;
+        }
+        // Only what differs from Postgres' default is said.
+        match (self.nulls_first, self.descending) {
+            (true, false) => f.write_str(" NULLS FIRST"),
+            (false, true) => f.write_str(" NULLS LAST"),
+            _ => Ok(()),
+        }
     }
 }
 

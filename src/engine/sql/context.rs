@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::statement::Name;
 use crate::engine::catalog::{Catalog, Kind};
 use crate::engine::error::{SqlError, SqlState};
+use crate::engine::plan::OrderKey;
 use crate::engine::value::{Column, Row, Type, Value};
 
 /// Relations (and functions defined by SQL) by name. [`Catalog`] is one; a session's has the relations of pg_catalog beside it.
@@ -34,6 +35,8 @@ pub struct Resolved {
     pub columns: Vec<Column>,
     /// Where its rows are.
     pub rows: Rows,
+    /// The order that its definition asks for, over its columns; none of most.
+    pub order: Vec<OrderKey>,
 }
 
 /// Where a relation's rows are.
@@ -112,6 +115,10 @@ impl Relations for Catalog {
         Ok(Some(Resolved {
             columns: relation.columns.clone(),
             rows: Rows::Maintained(relation.name.clone()),
+            order: match &relation.kind {
+                Kind::View { query, .. } => query.order.clone(),
+                Kind::Input | Kind::BuiltIn => Vec::new(),
+            },
         }))
     }
 

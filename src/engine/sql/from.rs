@@ -12,13 +12,23 @@ use super::scope::{Names, Planned, Scope, ScopeColumn};
 use super::statement::Name;
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::expr::{Expr, Function};
-use crate::engine::plan::{JoinKind, Plan};
+use crate::engine::plan::{JoinKind, OrderKey, Plan};
 use crate::engine::value::{Column, Type};
 
 /// A FROM item: its rows, and its columns with the names they go by.
 struct Item {
     plan: Plan,
     columns: Vec<ScopeColumn>,
+    /// The order that a single item has of its own.
+    order: Vec<OrderKey>,
+}
+
+/// A whole FROM clause.
+pub(super) struct From<'s> {
+    pub(super) plan: Plan,
+    pub(super) scope: Scope<'s>,
+    /// The order of its only item.
+    pub(super) order: Vec<OrderKey>,
 }
 
 impl Binder<'_> {
@@ -27,7 +37,7 @@ impl Binder<'_> {
         &self,
         tables: &[ast::TableWithJoins],
         names: &Names<'s>,
-    ) -> Result<(Plan, Scope<'s>), SqlError> {
+    ) -> Result<From<'s>, SqlError> {
         let mut whole: Option<Item> = None;
         for table in tables {
             let mut item = self.table_factor(&table.relation, names)?;
@@ -41,14 +51,21 @@ impl Binder<'_> {
         }
         let scope = Scope::empty(names.clone());
         Ok(match whole {
-            None => (one_row(), scope),
+            None => From {
+                plan: one_row(),
+                scope,
+                order: Vec::new(),
+            },
             Some(item) => {
                 unique_tables(tables)?;
-                let scope = Scope {
-                    columns: item.columns,
-                    ..scope
-                };
-                (item.plan, scope)
+                From {
+                    plan: item.plan,
+                    scope: Scope {
+                        columns: item.columns,
+                        ..scope
+                    },
+                    order: item.order,
+                }
             }
         })
     }
@@ -148,6 +165,7 @@ impl Binder<'_> {
         Ok(Planned {
             plan,
             columns: resolved.columns,
+            order: resolved.order,
         })
     }
 
@@ -255,6 +273,7 @@ fn item(
     };
     Ok(Item {
         plan: planned.plan,
+        order: planned.order,
         columns: planned
             .columns
             .into_iter()
@@ -282,6 +301,7 @@ fn joined(left: Item, right: Item, kind: JoinKind, on: Expr) -> Item {
             on,
         },
         columns,
+        order: Vec::new(),
     }
 }
 
@@ -361,6 +381,7 @@ fn rotated(item: Item, arity: usize) -> Item {
             .into_iter()
             .map(|at| item.columns[at].clone())
             .collect(),
+        order: Vec::new(),
     }
 }
 

@@ -65,7 +65,10 @@ pub fn plan_query(query: &ast::Query, context: &Context<'_>) -> Result<Query, Sq
     let columns = ordered.columns.clone();
     let (plan, order) = match context.purpose {
         Purpose::Once => (ordered.plan, ordered.order),
-        Purpose::Maintained => (ordered.unordered().plan, Vec::new()),
+        Purpose::Maintained => {
+            let planned = ordered.planned();
+            (planned.plan, planned.order)
+        }
     };
     let plan = simplify::simplified(plan);
     binder.check_subqueries(&plan)?;

@@ -129,6 +129,46 @@ fn queries_have_the_plans_that_explain_shows() {
 }
 
 #[test]
+fn what_only_passes_a_views_rows_on_keeps_its_order() {
+    let table = [
+        ("SELECT * FROM top10", "Get top10 (#0, #1)", "#1 DESC, #0"),
+        ("TABLE top10", "Get top10 (#0, #1)", "#1 DESC, #0"),
+        (
+            "SELECT count AS n, upper(\"user\"), \"user\" FROM top10 WHERE count > 5",
+            "Project (#1, upper(#0), #0)\n  Filter (#1 > 5)\n    Get top10 (#0, #1)",
+            "#0 DESC, #2",
+        ),
+        (
+            "SELECT * FROM (SELECT * FROM top10) AS t LIMIT 3",
+            "TopK limit 3 order by (#1 DESC, #0)\n  Get top10 (#0, #1)",
+            "#1 DESC, #0",
+        ),
+        // What decides is not shown, or rows are not what they were.
+        ("SELECT \"user\" FROM top10", "Get top10 (#0)", ""),
+        (
+            "SELECT DISTINCT * FROM top10",
+            "Distinct\n  Get top10 (#0, #1)",
+            "",
+        ),
+        ("SELECT * FROM user_edits", "Get user_edits (#0, #1)", ""),
+        (
+            "SELECT * FROM top10 ORDER BY \"user\"",
+            "Get top10 (#0, #1)",
+            "#0",
+        ),
+    ];
+    for (sql, expected, order) in table {
+        let query = plan(sql, Purpose::Once).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let keys: Vec<String> = query.order.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            (query.plan.to_string(), keys.join(", ")),
+            (expected.to_owned(), order.to_owned()),
+            "{sql}"
+        );
+    }
+}
+
+#[test]
 fn what_cannot_be_planned_says_why() {
     use Purpose::{Maintained, Once};
     let misplaced = "mz_now() can only be compared, as a condition of WHERE on its own";

@@ -61,7 +61,7 @@ fn a_smaller_plan_says_the_same() {
         let whole = binder
             .ordered_query(&parsed(&sql), &outermost())
             .unwrap_or_else(|error| panic!("{sql}: {error}"))
-            .unordered()
+            .planned()
             .plan;
         let small = simplify::simplified(whole.clone());
         let rows = changes(&mut random, 12);

@@ -24,9 +24,11 @@ pub(super) struct Ordered {
 }
 
 impl Ordered {
-    /// The query without order, and with the columns shown alone.
-    pub(super) fn unordered(self) -> Planned {
+    /// The query with the columns shown alone, and as much of its order as they tell.
+    pub(super) fn planned(self) -> Planned {
         let shown = self.columns.len();
+        let is_shown = |key: &OrderKey| matches!(key.expr, Expr::Column(at) if at < shown);
+        let order = self.order.into_iter().take_while(is_shown).collect();
         let plan = if self.plan.arity() > shown {
             Plan::Project {
                 input: Box::new(self.plan),
@@ -38,6 +40,7 @@ impl Ordered {
         Planned {
             plan,
             columns: self.columns,
+            order,
         }
     }
 }
@@ -45,7 +48,7 @@ impl Ordered {
 impl Binder<'_> {
     /// A query inside another one.
     pub(super) fn query(&self, query: &ast::Query, names: &Names<'_>) -> Result<Planned, SqlError> {
-        self.nested(|| Ok(self.ordered_query(query, names)?.unordered()))
+        self.nested(|| Ok(self.ordered_query(query, names)?.planned()))
     }
 
     pub(super) fn ordered_query(
@@ -121,6 +124,13 @@ impl Binder<'_> {
                 .collect(),
             ..Scope::empty(names)
         };
+        if order_by.is_empty() {
+            return Ok(Ordered {
+                plan: planned.plan,
+                columns: planned.columns,
+                order: planned.order,
+            });
+        }
         let order = order_by
             .iter()
             .map(|item| {

@@ -467,6 +467,6 @@ impl Written {
             ..Context::new(relations, now_ms, Purpose::Once)
         };
         let ordered = Binder::new(&context).ordered_query(&self.0, &outermost())?;
-        Ok(ordered.unordered().plan)
+        Ok(ordered.planned().plan)
     }
 }

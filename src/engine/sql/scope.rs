@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::bind::Bound;
 use super::context::closest;
 use crate::engine::error::{SqlError, SqlState};
-use crate::engine::plan::Plan;
+use crate::engine::plan::{OrderKey, Plan};
 use crate::engine::value::Column;
 
 /// A planned query or relation: its operator, and what its columns are called.
@@ -15,6 +15,9 @@ use crate::engine::value::Column;
 pub(super) struct Planned {
     pub(super) plan: Plan,
     pub(super) columns: Vec<Column>,
+    /// The order that it was asked for in, over its columns. A query that only passes its rows on, and names no order, keeps it:
+    /// who selects from `top10` wants to see ranks, and Postgres does it so with subqueries.
+    pub(super) order: Vec<OrderKey>,
 }
 
 /// The names around a query: those of its WITH, and the rows of the queries that it stands in.

@@ -9,6 +9,7 @@ use super::bind::{Binder, Place};
 use super::column_names::column_name;
 use super::cursor::{fold, name_of};
 use super::filter::filter;
+use super::from::From;
 use super::grouping::{Grouping, has_aggregate};
 use super::per_row::PerRow;
 use super::query::{Ordered, order_key, position};
@@ -58,10 +59,14 @@ impl Binder<'_> {
         names: &Names<'_>,
     ) -> Result<Ordered, SqlError> {
         refuse_clauses(select)?;
-        let (from, scope) = self.from(&select.from, names)?;
+        let From {
+            plan,
+            scope,
+            order: inherited,
+        } = self.from(&select.from, names)?;
         let rows = match &select.selection {
-            Some(condition) => self.filtered(from, condition, &scope)?,
-            None => from,
+            Some(condition) => self.filtered(plan, condition, &scope)?,
+            None => plan,
         };
 
         let aggregates = RefCell::new(Vec::new());
@@ -102,7 +107,12 @@ impl Binder<'_> {
 
         let mut plan = rows;
         let aggregates = aggregates.into_inner();
-        if !keys.is_empty() || !aggregates.is_empty() || having.is_some() {
+        let passes_rows_on = keys.is_empty() && aggregates.is_empty() && having.is_none();
+        if order.is_empty() && passes_rows_on && distinct == Distinct::No {
+            let is_shown = |key: &OrderKey| outputs.iter().any(|output| output.expr == key.expr);
+            order = inherited.into_iter().take_while(is_shown).collect();
+        }
+        if !passes_rows_on {
             let grouping = Grouping { keys, aggregates };
             for expr in shown(&mut outputs, &mut order, &mut distinct) {
                 *expr = grouping.regrouped(expr, &scope)?;

@@ -13,14 +13,14 @@ use crate::engine::plan::Plan;
 use crate::engine::value::{Column, Value};
 
 impl Binder<'_> {
-    /// A query's body, without an order.
+    /// A query's body.
     pub(super) fn set_expr(
         &self,
         body: &ast::SetExpr,
         names: &Names<'_>,
     ) -> Result<Planned, SqlError> {
         self.nested(|| match body {
-            ast::SetExpr::Select(select) => Ok(self.select(select, &[], names)?.unordered()),
+            ast::SetExpr::Select(select) => Ok(self.select(select, &[], names)?.planned()),
             ast::SetExpr::Query(query) => self.query(query, names),
             ast::SetExpr::Values(values) => self.values(values, names),
             ast::SetExpr::SetOperation { .. } => self.union(body, names),
@@ -117,7 +117,11 @@ impl Binder<'_> {
             1 => inputs.remove(0),
             _ => Plan::UnionAll { inputs },
         };
-        Ok(Planned { plan, columns })
+        Ok(Planned {
+            plan,
+            columns,
+            order: Vec::new(),
+        })
     }
 
     pub(super) fn values(
@@ -165,6 +169,7 @@ impl Binder<'_> {
         Ok(Planned {
             plan: rows_of(arity, rows),
             columns,
+            order: Vec::new(),
         })
     }
 }

@@ -134,6 +134,7 @@ fn one_column(plan: Plan, ty: Type, function: &str, alias: Option<&ast::TableAli
             ty,
             nullable: true,
         }],
+        order: Vec::new(),
     }
 }
 

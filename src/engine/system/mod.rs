@@ -75,6 +75,7 @@ impl sql::Relations for Relations<'_> {
         Ok(Some(sql::Resolved {
             columns: built.columns,
             rows: sql::Rows::Constant(built.rows),
+            order: Vec::new(),
         }))
     }
 
