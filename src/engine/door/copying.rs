@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::backend::Outbox;
-use super::copy_in::{Batch, Decoder, check_document};
+use super::batch::{Batch, check_document};
+use super::copy_in::Decoder;
 use super::encoding::Line;
 use super::frontend::Message;
 use super::planned::Planned;

@@ -10,6 +10,7 @@
 mod answer;
 mod apart;
 mod backend;
+mod batch;
 mod cancels;
 mod changefeed;
 mod commands;

@@ -1,12 +1,16 @@
 //! Session settings: what clients set on connect and ask for. Few of them do anything here; a setting that would change how
 //! values look is fixed, so that setting it to anything else is an error instead of a lie.
 
+mod definitions;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use definitions::{DEFINITIONS, Definition, Rule};
+
 use crate::engine::error::{SqlError, SqlState};
-use crate::engine::system;
+use crate::engine::system::{self, Setting};
 
 /// The longest value of a setting: names of applications and schemas. A longer one is refused (54000), because clients are told
 /// settings in messages of bounded length.
@@ -14,250 +18,6 @@ const VALUE_BYTES_MAX: usize = 1024;
 
 /// Settings that a session may invent (a prefix, a dot, a name), so that a client cannot fill the memory with them.
 const CUSTOM_MAX: usize = 64;
-
-/// The version of PostgreSQL whose catalog and behaviour are told, the same as Materialize tells: it keeps clients from asking
-/// for what neither has.
-pub(crate) const SERVER_VERSION: &str = "9.5.0";
-
-/// What a setting allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rule {
-    /// Anything.
-    Free,
-    /// Only values that mean the same as the default.
-    Fixed(&'static [&'static str]),
-    /// Never.
-    ReadOnly,
-    /// A time span, milliseconds when it has no unit.
-    Duration,
-}
-
-/// A setting that every session has.
-#[derive(Debug)]
-struct Definition {
-    name: &'static str,
-    default: &'static str,
-    rule: Rule,
-    /// Clients are told its value when the session begins and when it changes.
-    reported: bool,
-    description: &'static str,
-}
-
-const fn setting(
-    name: &'static str,
-    default: &'static str,
-    rule: Rule,
-    reported: bool,
-    description: &'static str,
-) -> Definition {
-    Definition {
-        name,
-        default,
-        rule,
-        reported,
-        description,
-    }
-}
-
-/// All of them, by name without regard to case.
-const DEFINITIONS: &[Definition] = &[
-    setting(
-        "application_name",
-        "",
-        Rule::Free,
-        true,
-        "Sets the application name to be reported in logs.",
-    ),
-    setting(
-        "bytea_output",
-        "hex",
-        Rule::Fixed(&["hex"]),
-        false,
-        "Sets the output format for bytea.",
-    ),
-    setting(
-        "client_encoding",
-        "UTF8",
-        Rule::Fixed(&["utf8", "utf-8", "unicode"]),
-        true,
-        "Sets the client's character set encoding.",
-    ),
-    setting(
-        "client_min_messages",
-        "notice",
-        Rule::Free,
-        false,
-        "Sets the message levels that are sent to the client.",
-    ),
-    setting(
-        "cluster",
-        "default",
-        Rule::Free,
-        false,
-        "The embedded engine has no clusters; kept for clients of Materialize.",
-    ),
-    setting(
-        "datestyle",
-        "ISO, MDY",
-        Rule::Fixed(&["iso", "iso, mdy", "iso,mdy", "iso, dmy", "iso, ymd"]),
-        true,
-        "Sets the display format for date and time values.",
-    ),
-    setting(
-        "default_transaction_isolation",
-        "serializable",
-        Rule::Free,
-        false,
-        "Sets the isolation level of each new transaction.",
-    ),
-    setting(
-        "default_transaction_read_only",
-        "off",
-        Rule::Free,
-        false,
-        "Sets the default read-only status of new transactions.",
-    ),
-    setting(
-        "extra_float_digits",
-        "3",
-        Rule::Free,
-        false,
-        "Doubles are always shown with their shortest exact digits.",
-    ),
-    setting(
-        "idle_in_transaction_session_timeout",
-        "0",
-        Rule::Free,
-        false,
-        "Accepted and ignored: an idle transaction holds nothing.",
-    ),
-    setting(
-        "integer_datetimes",
-        "on",
-        Rule::ReadOnly,
-        true,
-        "Reports whether the server uses 64-bit-integer dates and times.",
-    ),
-    setting(
-        "intervalstyle",
-        "postgres",
-        Rule::Fixed(&["postgres"]),
-        true,
-        "Sets the display format for interval values.",
-    ),
-    setting(
-        "is_superuser",
-        "off",
-        Rule::ReadOnly,
-        true,
-        "Shows whether the current user is a superuser.",
-    ),
-    setting(
-        "lock_timeout",
-        "0",
-        Rule::Free,
-        false,
-        "Accepted and ignored: there are no locks.",
-    ),
-    setting(
-        "max_identifier_length",
-        "63",
-        Rule::ReadOnly,
-        false,
-        "Shows the maximum identifier length.",
-    ),
-    setting(
-        "max_index_keys",
-        "32",
-        Rule::ReadOnly,
-        false,
-        "Shows the maximum number of index keys.",
-    ),
-    setting(
-        "mz_version",
-        "",
-        Rule::ReadOnly,
-        true,
-        "Shows the engine's version.",
-    ),
-    setting(
-        "search_path",
-        "public",
-        Rule::Free,
-        false,
-        "Sets the schema search order for names that are not schema-qualified.",
-    ),
-    setting(
-        "server_encoding",
-        "UTF8",
-        Rule::ReadOnly,
-        true,
-        "Shows the server's character set encoding.",
-    ),
-    setting(
-        "server_version",
-        SERVER_VERSION,
-        Rule::ReadOnly,
-        true,
-        "Shows the server version.",
-    ),
-    setting(
-        "server_version_num",
-        "90500",
-        Rule::ReadOnly,
-        false,
-        "Shows the server version as an integer.",
-    ),
-    setting(
-        "session_authorization",
-        "",
-        Rule::ReadOnly,
-        true,
-        "Shows the session user.",
-    ),
-    setting(
-        "ssl",
-        "off",
-        Rule::ReadOnly,
-        false,
-        "Shows whether connections are encrypted.",
-    ),
-    setting(
-        "standard_conforming_strings",
-        "on",
-        Rule::Fixed(&["on", "true", "yes", "1"]),
-        true,
-        "Causes '...' strings to treat backslashes literally.",
-    ),
-    setting(
-        "statement_timeout",
-        "0",
-        Rule::Duration,
-        false,
-        "Sets the maximum allowed duration of any statement that is no subscription.",
-    ),
-    setting(
-        "timezone",
-        "UTC",
-        Rule::Fixed(&["utc", "etc/utc", "gmt", "z", "+00:00", "0"]),
-        true,
-        "Sets the time zone for displaying time stamps.",
-    ),
-    setting(
-        "transaction_isolation",
-        "serializable",
-        Rule::Free,
-        false,
-        "Sets the current transaction's isolation level.",
-    ),
-    setting(
-        "transaction_read_only",
-        "off",
-        Rule::Free,
-        false,
-        "Sets the current transaction's read-only status.",
-    ),
-];
 
 /// How PostgreSQL writes the names that it does not write in lower case.
 fn display_name(name: &str) -> &str {
@@ -272,23 +32,40 @@ fn display_name(name: &str) -> &str {
 /// The settings of one session.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    values: BTreeMap<Arc<str>, String>,
+    values: BTreeMap<Arc<str>, Setting>,
 }
 
 impl Settings {
     /// The defaults, for a session of `user`.
     pub(crate) fn new(user: &str) -> Settings {
-        let mut values: BTreeMap<Arc<str>, String> = DEFINITIONS
-            .iter()
-            .map(|definition| (definition.name.into(), definition.default.to_owned()))
-            .collect();
-        values.insert("mz_version".into(), system::mz_version());
-        values.insert("session_authorization".into(), bounded(user).to_owned());
-        Settings { values }
+        let setting = |definition: &Definition| {
+            let value = match definition.name {
+                "mz_version" => system::mz_version(),
+                "session_authorization" => bounded(user).to_owned(),
+                _ => definition.default.to_owned(),
+            };
+            let setting = Setting {
+                default: value.clone(),
+                value,
+                description: definition.description,
+                is_fixed: definition.rule == Rule::ReadOnly,
+            };
+            (definition.name.into(), setting)
+        };
+        Settings {
+            values: DEFINITIONS.iter().map(setting).collect(),
+        }
+    }
+
+    /// The session begins: what the client has asked for until now is what RESET goes back to.
+    pub(crate) fn begin(&mut self) {
+        for setting in self.values.values_mut() {
+            setting.default.clone_from(&setting.value);
+        }
     }
 
     /// All settings by name in lower case.
-    pub(crate) fn values(&self) -> &BTreeMap<Arc<str>, String> {
+    pub(crate) fn values(&self) -> &BTreeMap<Arc<str>, Setting> {
         &self.values
     }
 
@@ -299,17 +76,17 @@ impl Settings {
     pub(crate) fn get(&self, name: &str) -> Result<&str, SqlError> {
         self.values
             .get(canonical(name).as_str())
-            .map(String::as_str)
+            .map(|setting| setting.value.as_str())
             .ok_or_else(|| unknown(name))
     }
 
     /// Name, value and description of all that every session has.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, &str, &'static str)> {
         DEFINITIONS.iter().filter_map(|definition| {
-            let value = self.values.get(definition.name)?;
+            let setting = self.values.get(definition.name)?;
             Some((
                 display_name(definition.name),
-                value.as_str(),
+                setting.value.as_str(),
                 definition.description,
             ))
         })
@@ -321,8 +98,8 @@ impl Settings {
             .iter()
             .filter(|definition| definition.reported)
             .filter_map(|definition| {
-                let value = self.values.get(definition.name)?;
-                Some((display_name(definition.name), value.as_str()))
+                let setting = self.values.get(definition.name)?;
+                Some((display_name(definition.name), setting.value.as_str()))
             })
     }
 
@@ -365,7 +142,9 @@ impl Settings {
                 ));
             }
         };
-        self.values.insert(definition.name.into(), stored.clone());
+        if let Some(setting) = self.values.get_mut(definition.name) {
+            setting.value.clone_from(&stored);
+        }
         Ok(definition
             .reported
             .then(|| (display_name(definition.name), stored)))
@@ -387,7 +166,8 @@ impl Settings {
                 format!("more than {CUSTOM_MAX} settings of a session's own"),
             ));
         }
-        self.values.insert(name.into(), value.to_owned());
+        let setting = self.values.entry(name.into()).or_default();
+        value.clone_into(&mut setting.value);
         Ok(None)
     }
 
@@ -397,9 +177,9 @@ impl Settings {
     /// As [`Settings::set`].
     pub(crate) fn reset(&mut self, name: &str) -> Result<Option<(&'static str, String)>, SqlError> {
         let name = canonical(name);
-        match definition(&name) {
-            Some(definition) => self.set(&name, definition.default),
-            None => {
+        match (definition(&name), self.values.get(name.as_str())) {
+            (Some(_), Some(setting)) => self.set(&name, &setting.default.clone()),
+            _ => {
                 self.values.remove(name.as_str());
                 Ok(None)
             }
@@ -409,18 +189,15 @@ impl Settings {
     /// Sets everything that can be set back to its default.
     pub(crate) fn reset_all(&mut self) {
         self.values.retain(|name, _| definition(name).is_some());
-        for definition in DEFINITIONS {
-            if definition.rule != Rule::ReadOnly {
-                self.values
-                    .insert(definition.name.into(), definition.default.to_owned());
-            }
+        for setting in self.values.values_mut() {
+            setting.value.clone_from(&setting.default);
         }
     }
 
     /// How long a statement may take.
     pub(crate) fn statement_timeout(&self) -> Option<Duration> {
-        let value = self.values.get("statement_timeout")?;
-        duration_ms(value)
+        let setting = self.values.get("statement_timeout")?;
+        duration_ms(&setting.value)
             .filter(|ms| *ms > 0)
             .map(Duration::from_millis)
     }
@@ -501,6 +278,23 @@ mod tests {
         settings.reset_all();
         assert!(settings.get("my.own").is_err());
         assert_eq!(settings.get("session_authorization").unwrap(), "ann");
+    }
+
+    #[test]
+    fn what_a_client_begins_with_is_what_it_goes_back_to() {
+        let mut settings = Settings::new("ann");
+        settings.set("application_name", "pool").unwrap();
+        settings.begin();
+        settings.set("application_name", "job").unwrap();
+        settings.set("my.own", "1").unwrap();
+        assert_eq!(
+            settings.reset("application_name").unwrap(),
+            Some(("application_name", "pool".to_owned()))
+        );
+        settings.set("application_name", "job").unwrap();
+        settings.reset_all();
+        assert_eq!(settings.get("application_name").unwrap(), "pool");
+        assert!(settings.get("my.own").is_err());
     }
 
     #[test]

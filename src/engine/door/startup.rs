@@ -112,6 +112,7 @@ async fn begin(
     for (name, value) in named("options").iter().flat_map(|text| options(text)) {
         ignored.extend(settings.set(&name, &value).err());
     }
+    settings.begin();
     wire.out
         .authenticated(registration.pid, registration.secret);
     for (name, value) in settings.reported() {

@@ -3,8 +3,8 @@
 
 use pgwire::messages::response::TransactionStatus;
 
+use super::batch::Batch;
 use super::commands::not_planned;
-use super::copy_in::Batch;
 use super::memory::Memory;
 use super::session::{Session, Stop};
 use crate::engine::error::{SqlError, SqlState};

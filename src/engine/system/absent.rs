@@ -52,7 +52,9 @@ pub(super) const TABLES: &[&Table] = empty! {
         oprcode int
     ),
     PG_CATALOG.pg_cast = 2605 (oid int, castsource int, casttarget int, castfunc int, castcontext text, castmethod text),
-    PG_CATALOG.pg_conversion = 2607 (oid int, conname text, connamespace int),
+    PG_CATALOG.pg_conversion = 2607 (
+        oid int, conname text, connamespace int, conowner int, conforencoding int, contoencoding int, conproc int, condefault bool
+    ),
     PG_CATALOG.pg_auth_members = 1261 (roleid int, member int, grantor int, admin_option bool),
     PG_CATALOG.pg_inherits = 2611 (inhrelid int, inhparent int, inhseqno int, inhdetachpending bool),
     PG_CATALOG.pg_partitioned_table = 3350 (partrelid int, partstrat text, partnatts int, partattrs text),
@@ -61,7 +63,9 @@ pub(super) const TABLES: &[&Table] = empty! {
         tgconstrindid int, tgconstraint int, tgdeferrable bool, tginitdeferred bool, tgnargs int, tgattr text, tgargs text,
         tgqual text, tgparentid int
     ),
-    PG_CATALOG.pg_event_trigger = 3466 (oid int, evtname text, evtevent text, evtowner int, evtfoid int, evtenabled text),
+    PG_CATALOG.pg_event_trigger = 3466 (
+        oid int, evtname text, evtevent text, evtowner int, evtfoid int, evtenabled text, evttags text
+    ),
     PG_CATALOG.pg_rewrite = 2618 (oid int, rulename text, ev_class int, ev_type text, ev_enabled text, is_instead bool),
     PG_CATALOG.pg_rules = 12_101 (schemaname text, tablename text, rulename text, definition text),
     PG_CATALOG.pg_policy = 3256 (
@@ -86,7 +90,9 @@ pub(super) const TABLES: &[&Table] = empty! {
     PG_CATALOG.pg_foreign_server = 1417 (
         oid int, srvname text, srvowner int, srvfdw int, srvtype text, srvversion text, srvoptions text
     ),
-    PG_CATALOG.pg_foreign_data_wrapper = 2328 (oid int, fdwname text, fdwowner int, fdwoptions text),
+    PG_CATALOG.pg_foreign_data_wrapper = 2328 (
+        oid int, fdwname text, fdwowner int, fdwhandler int, fdwvalidator int, fdwacl text, fdwoptions text
+    ),
     PG_CATALOG.pg_indexes = 12_105 (schemaname text, tablename text, indexname text, tablespace text, indexdef text),
     PG_CATALOG.pg_matviews = 12_106 (
         schemaname text, matviewname text, matviewowner text, tablespace text, hasindexes bool, ispopulated bool, definition
@@ -96,7 +102,36 @@ pub(super) const TABLES: &[&Table] = empty! {
     PG_CATALOG.pg_publication = 6104 (oid int, pubname text, pubowner int, puballtables bool),
     PG_CATALOG.pg_publication_rel = 6106 (oid int, prpubid int, prrelid int),
     PG_CATALOG.pg_statistic_ext = 3381 (oid int, stxrelid int, stxname text, stxnamespace int, stxkind text),
-    PG_CATALOG.pg_opclass = 2616 (oid int, opcmethod int, opcname text, opcnamespace int, opcdefault bool, opcintype int),
+    PG_CATALOG.pg_opclass = 2616 (
+        oid int, opcmethod int, opcname text, opcnamespace int, opcowner int, opcfamily int, opcintype int, opcdefault bool,
+        opckeytype int
+    ),
+    PG_CATALOG.pg_opfamily = 2753 (oid int, opfmethod int, opfname text, opfnamespace int, opfowner int),
+    PG_CATALOG.pg_amop = 2602 (
+        oid int, amopfamily int, amoplefttype int, amoprighttype int, amopstrategy int, amoppurpose text, amopopr int,
+        amopmethod int, amopsortfamily int
+    ),
+    PG_CATALOG.pg_amproc = 2603 (
+        oid int, amprocfamily int, amproclefttype int, amprocrighttype int, amprocnum int, amproc int
+    ),
+    PG_CATALOG.pg_ts_config = 3602 (oid int, cfgname text, cfgnamespace int, cfgowner int, cfgparser int),
+    PG_CATALOG.pg_ts_dict = 3600 (
+        oid int, dictname text, dictnamespace int, dictowner int, dicttemplate int, dictinitoption text
+    ),
+    PG_CATALOG.pg_ts_parser = 3601 (oid int, prsname text, prsnamespace int),
+    PG_CATALOG.pg_ts_template = 3764 (oid int, tmplname text, tmplnamespace int, tmplinit int, tmpllexize int),
+    PG_CATALOG.pg_user_mappings = 12_111 (umid int, srvid int, srvname text, umuser int, usename text, umoptions text),
+    PG_CATALOG.pg_largeobject_metadata = 2995 (oid int, lomowner int, lomacl text),
+    PG_CATALOG.pg_stat_user_indexes = 12_112 (
+        relid int, indexrelid int, schemaname text, relname text, indexrelname text, idx_scan int, idx_tup_read int,
+        idx_tup_fetch int
+    ),
+    PG_CATALOG.pg_statio_user_tables = 12_113 (relid int, schemaname text, relname text, heap_blks_read int, heap_blks_hit int),
+    PG_CATALOG.pg_stats = 12_114 (
+        schemaname text, tablename text, attname text, null_frac double, avg_width int, n_distinct double
+    ),
+    PG_CATALOG.pg_seclabel = 3596 (objoid int, classoid int, objsubid int, provider text, label text),
+    PG_CATALOG.pg_subscription = 6100 (oid int, subdbid int, subname text, subowner int, subenabled bool),
     PG_CATALOG.pg_stat_user_tables = 12_108 (
         relid int, schemaname text, relname text, n_live_tup int, seq_scan int, idx_scan int
     ),

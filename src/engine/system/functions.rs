@@ -50,7 +50,10 @@ fn fixed(name: &str, arguments: usize) -> Option<&'static str> {
             "coalesce((SELECT c.relnamespace IN (11, 2200) FROM pg_catalog.pg_class AS c WHERE c.oid = $1), false)"
         }
         (
-            "pg_type_is_visible" | "pg_function_is_visible" | "pg_operator_is_visible" | "pg_collation_is_visible",
+            "pg_type_is_visible" | "pg_function_is_visible" | "pg_operator_is_visible" | "pg_collation_is_visible"
+            | "pg_conversion_is_visible" | "pg_statistics_obj_is_visible" | "pg_ts_config_is_visible"
+            | "pg_ts_dict_is_visible" | "pg_ts_parser_is_visible" | "pg_ts_template_is_visible" | "pg_opclass_is_visible"
+            | "pg_opfamily_is_visible",
             1,
         ) => "true",
         ("pg_get_viewdef", 1 | 2) => {
@@ -95,6 +98,11 @@ fn fixed(name: &str, arguments: usize) -> Option<&'static str> {
         ("pg_size_pretty", 1) => "CAST($1 AS text) || ' bytes'",
         ("pg_my_temp_schema", 0) => "0",
         ("pg_encoding_to_char", 1) => "'UTF8'",
+        // What a setting is afterwards: here nothing but SET changes one.
+        ("set_config", 3) => "current_setting($1)",
+        ("getdatabaseencoding", 0) => "'UTF8'",
+        ("pg_char_to_encoding", 1) => "6",
+        ("pg_stat_get_numscans", 1) => "0",
         ("pg_relation_size" | "pg_total_relation_size" | "pg_table_size" | "pg_indexes_size", 1)
         | ("pg_database_size" | "pg_tablespace_size", 1) => "0",
         ("current_setting", 1 | 2) => {

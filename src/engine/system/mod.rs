@@ -40,7 +40,20 @@ pub struct Session {
     /// `pg_backend_pid()`
     pub pid: i32,
     /// Settings by name in lower case, for `current_setting` and pg_settings.
-    pub settings: BTreeMap<Arc<str>, String>,
+    pub settings: BTreeMap<Arc<str>, Setting>,
+}
+
+/// A setting of a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Setting {
+    /// What it is now.
+    pub value: String,
+    /// What RESET makes it.
+    pub default: String,
+    /// What it is for.
+    pub description: &'static str,
+    /// It only shows something.
+    pub is_fixed: bool,
 }
 
 /// A system relation as it is now.
@@ -138,7 +151,7 @@ mod tests {
             user: "ann".into(),
             database: "materialize".into(),
             pid: 7,
-            settings: [("server_version".into(), "9.5.0".to_owned())].into(),
+            settings: [("server_version".into(), Setting::default())].into(),
         }
     }
 
