@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{AsyncMessage, Client, Config, SimpleQueryMessage};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -305,8 +305,8 @@ async fn expect_cluster(
 fn classify(address: &Address, error: &tokio_postgres::Error) -> ConnectError {
     let address = address.to_string();
     let reason = describe(error);
-    if let Some(code) = error.code() {
-        return if is_passing(code) {
+    if let Some(error) = error.as_db_error() {
+        return if is_passing(error) {
             ConnectError::Unreachable { address, reason }
         } else {
             ConnectError::Refused { address, reason }
@@ -327,9 +327,17 @@ fn classify(address: &Address, error: &tokio_postgres::Error) -> ConnectError {
     }
 }
 
-/// Whether a server that says this may say something else later: it is starting, stopping, full, or lost a connection.
-pub(crate) fn is_passing(code: &SqlState) -> bool {
-    let class = code.code().get(..2).unwrap_or_default();
+/// Whether a server that says this may say something else later: it is starting, stopping, full, or lost a connection. Materialize says
+/// XX000 for much of what has a code of its own elsewhere, so there its words decide.
+pub(crate) fn is_passing(error: &DbError) -> bool {
+    if *error.code() == SqlState::INTERNAL_ERROR {
+        let message = error.message();
+        let begins = ["unknown ", "cannot "];
+        let is_permanent = begins.iter().any(|words| message.starts_with(words))
+            || message.ends_with(" does not exist");
+        return !is_permanent;
+    }
+    let class = error.code().code().get(..2).unwrap_or_default();
     ["08", "40", "53", "57", "58"].contains(&class)
 }
 

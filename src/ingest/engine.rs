@@ -361,10 +361,12 @@ fn position_within(hours: i64) -> String {
 fn sort(address: &str, error: &tokio_postgres::Error) -> SinkError {
     let address = address.to_owned();
     let reason = connection::describe(error);
-    match error.code() {
+    match error.as_db_error() {
         None => SinkError::Lost { address, reason },
-        Some(code) if connection::is_passing(code) => SinkError::Busy { address, reason },
-        Some(code) if code.code().starts_with("22") => SinkError::BadData { address, reason },
+        Some(answer) if connection::is_passing(answer) => SinkError::Busy { address, reason },
+        Some(answer) if answer.code().code().starts_with("22") => {
+            SinkError::BadData { address, reason }
+        }
         Some(_) => SinkError::Refused { address, reason },
     }
 }

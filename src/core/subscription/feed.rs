@@ -91,24 +91,22 @@ impl Feed {
     }
 }
 
-/// Sorts the errors with which an engine answers a statement. Materialize says XX000 for much of what has a code of its own
-/// elsewhere, so there its words decide.
+/// Sorts the errors with which an engine answers a statement.
 fn refused(error: &tokio_postgres::Error) -> FeedError {
     let Some(answer) = error.as_db_error() else {
         return FeedError::Passing(connection::describe(error));
     };
     let message = answer.message().to_owned();
+    if connection::is_passing(answer) {
+        return FeedError::Passing(message);
+    }
     let code = answer.code();
-    let is_unknown = *code == SqlState::UNDEFINED_TABLE
-        || (*code == SqlState::INTERNAL_ERROR && message.starts_with("unknown catalog item"));
-    let says_rejected = message.starts_with("unknown ") || message.ends_with(" does not exist");
+    let is_unknown =
+        *code == SqlState::UNDEFINED_TABLE || message.starts_with("unknown catalog item");
     FeedError::Permanent(if is_unknown {
         SubscribeError::UnknownRelation(message)
     } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
         SubscribeError::NotAllowed(message)
-    } else if connection::is_passing(code) || (*code == SqlState::INTERNAL_ERROR && !says_rejected)
-    {
-        return FeedError::Passing(message);
     } else {
         SubscribeError::Rejected {
             message,

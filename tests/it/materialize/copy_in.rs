@@ -88,6 +88,12 @@ async fn a_refused_change_costs_itself_and_no_other() {
 }
 
 #[tokio::test]
+async fn an_engine_that_cannot_take_a_batch_now_is_asked_again() {
+    let server = Server::play("copy-busy-26.19.txt").await;
+    expect_told(server, &changes(2), "2 changes received, 2 kept").await;
+}
+
+#[tokio::test]
 async fn an_engine_that_cannot_take_changes_is_not_asked_again() {
     let server = Server::play("copy-impossible.txt").await;
     for expected in [
