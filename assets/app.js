@@ -255,7 +255,7 @@ function drawCondition(nowMs) {
   });
   document.documentElement.dataset.tone = tone;
   setText($('word'), word);
-  setText($('detail'), detail);
+  setText($('detail'), ` ${detail}`); // a space that stood beside it would be text that shifts
   setText($('announce'), word); // read out when the word changes; the detail counts down and would chatter
   const title = 'wikitop: who edits Wikipedia most, live';
   document.title = tone === 'trouble' ? `${word} – ${title}` : title;
@@ -265,6 +265,7 @@ function drawCondition(nowMs) {
 function tick() {
   inferBots();
   stream.check();
+  stream.seek();
   schedule();
 }
 

@@ -8,6 +8,9 @@ const RETRY_MS_MIN = 1_000;
 const RETRY_MS_MAX = 30_000;
 // A socket this long silent is asked after: a laptop that slept, or a proxy that forgot, leaves one that looks open and is dead.
 const SILENCE_MS_MAX = 20_000;
+// A view that the engine lacks may be made meanwhile: the server is asked whether it is there.
+const SEEK_MS_MIN = 10_000;
+const SEEK_MS_MAX = 600_000;
 // How long such a question, or an attempt to connect, may take.
 const ANSWER_MS_MAX = 10_000;
 
@@ -70,6 +73,8 @@ export class Stream {
   #failures = 0;
   #timer = 0;
   #probing = false;
+  #seekMs = SEEK_MS_MIN;
+  #seekAtMs = 0;
 
   constructor({ base, views, onLink, onRows, onMessage }) {
     this.base = base;
@@ -111,13 +116,28 @@ export class Stream {
     else this.#retry('the connection went silent');
   }
 
+  // Connects anew when a view that could not be shown is there, less and less often if that does not help; called now and then.
+  async seek() {
+    const missing = Object.keys(this.tables).filter((name) => this.tables[name].problem);
+    if (!missing.length) this.#seekMs = SEEK_MS_MIN;
+    if (!missing.length || this.link.state !== 'open' || Date.now() < this.#seekAtMs) return;
+    this.#seekAtMs = Date.now() + this.#seekMs;
+    const socket = this.#socket;
+    const { views } = await this.#ask('api/views').then((response) => response.json()).catch(() => ({}));
+    if (socket !== this.#socket || !missing.some((name) => views?.includes(name))) return;
+    this.#seekMs = Math.min(SEEK_MS_MAX, 2 * this.#seekMs);
+    this.connect();
+  }
+
+  #ask(path, headers = {}) {
+    return fetch(new URL(path, this.base), { headers, cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+  }
+
   // Whether the first view is, by another way, what the socket says it is.
   async #agrees() {
     const [[name, table]] = Object.entries(this.tables);
     try {
-      const response = await fetch(new URL(`api/views/${name}`, this.base), {
-        cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS_MAX),
-      });
+      const response = await this.#ask(`api/views/${name}`);
       if (!response.ok) return true; // it lives, and has no numbers to compare
       const { rows } = await response.json();
       return JSON.stringify(rows) === JSON.stringify(Array.from(table.rows.values(), ({ row }) => row));
@@ -130,9 +150,7 @@ export class Stream {
   async #explain(url, socket) {
     let reason = closeReason(1006), waitMs = 0;
     try {
-      const response = await fetch(`${url}`.replace(/^ws/, 'http'), {
-        headers: { accept: 'application/json' }, cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS_MAX),
-      });
+      const response = await this.#ask(`${url}`.replace(/^ws/, 'http'), { accept: 'application/json' });
       waitMs = 1000 * (Number(response.headers.get('retry-after')) || 0);
       const { error, hint } = await response.json();
       reason = [error ?? reason, hint?.replace(/\.$/, '')].filter(Boolean).join('. ');

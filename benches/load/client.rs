@@ -95,12 +95,16 @@ impl Clients {
             tasks.spawn(async move {
                 let permit = connecting.acquire_owned().await.expect("never closed");
                 let socket = TcpSocket::new_v4().expect("a socket");
-                let Ok(stream) = connect(socket, address, TOP10).await else {
-                    return;
+                let followed = match connect(socket, address, TOP10).await {
+                    Ok(stream) => {
+                        drop(permit);
+                        follow(stream, stages, &begun).await
+                    }
+                    Err(_) => None,
                 };
-                drop(permit);
-                if follow(stream, stages, &begun).await.is_none() {
+                if followed.is_none() {
                     right.fetch_sub(1, Ordering::Relaxed);
+                    begun.add_permits(1); // nobody waits for it
                 }
             });
         }

@@ -95,6 +95,11 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", features).await;
     }
 
+    /// Goes to a page.
+    pub(super) async fn open(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
     /// Runs a script before those of every page to come.
     pub(super) async fn before_page(&self, script: &str) {
         let source = json!({"source": script});

@@ -37,7 +37,7 @@ pub(crate) fn wikitop(args: &[&str]) -> Command {
 pub(crate) struct Serve {
     /// Where the page is.
     pub(crate) http: SocketAddr,
-    /// Where the embedded engine is.
+    /// Where the embedded engine is; port 0 when it is elsewhere.
     pub(crate) pg: SocketAddr,
     child: Child,
     stderr: JoinHandle<String>,
@@ -46,23 +46,43 @@ pub(crate) struct Serve {
 #[derive(Deserialize)]
 struct Ready {
     http: SocketAddr,
-    pg: SocketAddr,
+    pg: Option<SocketAddr>,
 }
 
 impl Serve {
     /// Starts `serve` with the embedded engine on free ports and waits until everything listens.
     pub(crate) async fn start(data_dir: &Path, more: &[&str]) -> Serve {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), data_dir, more).await
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start_at(free, free, data_dir, more).await
     }
 
-    /// The same with the page at this address: where an earlier one was.
-    pub(crate) async fn start_at(http: SocketAddr, data_dir: &Path, more: &[&str]) -> Serve {
+    /// The same with the page and the engine at these addresses: where earlier ones were.
+    pub(crate) async fn start_at(
+        http: SocketAddr,
+        pg: SocketAddr,
+        data_dir: &Path,
+        more: &[&str],
+    ) -> Serve {
         let data_dir = data_dir.to_str().expect("a UTF-8 path");
-        let http = http.to_string();
-        let mut args = vec!["serve", "--listen", &http, "--pg-listen", "127.0.0.1:0"];
+        let (http, pg) = (http.to_string(), pg.to_string());
+        let mut args = vec!["serve", "--listen", &http, "--pg-listen", &pg];
         args.extend(["--data-dir", data_dir, "--ready-json"]);
         args.extend(more);
         Serve::spawn(wikitop(&args)).await
+    }
+
+    /// Starts `serve` with an engine elsewhere.
+    pub(crate) async fn start_before(engine_url: &str) -> Serve {
+        let args = [
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--materialize",
+            engine_url,
+        ];
+        let mut command = wikitop(&args);
+        command.arg("--ready-json");
+        Serve::spawn(command).await
     }
 
     /// Runs a command that is `serve --ready-json` in the end, and waits until everything listens.
@@ -86,7 +106,7 @@ impl Serve {
         };
         Serve {
             http,
-            pg,
+            pg: pg.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
             child,
             stderr,
         }
