@@ -71,6 +71,8 @@ const DOUBLE: u8 = 0x30;
 const NUMERIC: u8 = 0x40;
 const TEXT: u8 = 0x50;
 const TIMESTAMPTZ: u8 = 0x60;
+const TIMESTAMP: u8 = 0x64;
+const DATE: u8 = 0x68;
 const INTERVAL: u8 = 0x70;
 const NULL_HIGH: u8 = 0xf0;
 
@@ -146,6 +148,8 @@ pub(crate) fn encode(value: &Value, direction: Direction, out: &mut Vec<u8>) {
         Value::Numeric(decimal) => tagged(NUMERIC, &ordered_decimal(*decimal), out),
         Value::Text(text) => encode_text(text, out),
         Value::TimestampTz(micros) => tagged(TIMESTAMPTZ, &ordered_i64(*micros), out),
+        Value::Timestamp(micros) => tagged(TIMESTAMP, &ordered_i64(*micros), out),
+        Value::Date(days) => tagged(DATE, &ordered_i64((*days).into()), out),
         Value::Interval(interval) => encode_interval(*interval, out),
     }
     if direction.descending {
@@ -168,6 +172,8 @@ pub(crate) fn decode(rest: &mut &[u8], direction: Direction) -> Result<Value, No
         NUMERIC => Value::Numeric(decimal_of(take(rest, mask)?)?),
         TEXT => Value::Text(decode_text(rest, mask)?),
         TIMESTAMPTZ => Value::TimestampTz(i64_of(take(rest, mask)?)),
+        TIMESTAMP => Value::Timestamp(i64_of(take(rest, mask)?)),
+        DATE => Value::Date(i32::try_from(i64_of(take(rest, mask)?)).map_err(|_| NotPacked)?),
         INTERVAL => decode_interval(rest, mask)?,
         _ => return Err(NotPacked),
     })
@@ -359,6 +365,8 @@ mod tests {
             Just(Value::Numeric(Decimal::MIN)),
             "[a-c\u{0}\u{1}ü]{0,4}".prop_map(|text| Value::Text(text.into())),
             any::<i64>().prop_map(Value::TimestampTz),
+            any::<i64>().prop_map(Value::Timestamp),
+            any::<i32>().prop_map(Value::Date),
             (any::<i32>(), any::<i32>(), any::<i64>()).prop_map(|(months, days, micros)| {
                 Value::Interval(Interval {
                     months,

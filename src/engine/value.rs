@@ -33,6 +33,10 @@ pub enum Type {
     Text,
     /// `timestamp with time zone`, microseconds since the epoch, shown in UTC.
     TimestampTz,
+    /// `timestamp without time zone`: what a clock in UTC shows.
+    Timestamp,
+    /// `date`
+    Date,
     /// `interval`
     Interval,
 }
@@ -67,6 +71,10 @@ pub enum Value {
     Text(Arc<str>),
     /// `timestamp with time zone`: microseconds since the epoch.
     TimestampTz(i64),
+    /// `timestamp without time zone`: microseconds since the epoch by a clock in UTC.
+    Timestamp(i64),
+    /// `date`: days since the epoch.
+    Date(i32),
     /// `interval`
     Interval(Interval),
 }
@@ -164,6 +172,8 @@ impl fmt::Display for Type {
             Type::Numeric => "numeric",
             Type::Text => "text",
             Type::TimestampTz => "timestamp with time zone",
+            Type::Timestamp => "timestamp without time zone",
+            Type::Date => "date",
             Type::Interval => "interval",
         })
     }
@@ -183,6 +193,16 @@ impl Value {
             Value::TimestampTz(micros) => {
                 let mut text = String::with_capacity(32);
                 time::write_timestamp(&mut text, *micros);
+                Cow::Owned(text)
+            }
+            Value::Timestamp(micros) => {
+                let mut text = String::with_capacity(32);
+                time::write_local(&mut text, *micros);
+                Cow::Owned(text)
+            }
+            Value::Date(days) => {
+                let mut text = String::with_capacity(16);
+                time::write_date(&mut text, *days);
                 Cow::Owned(text)
             }
             Value::Interval(interval) => {
@@ -235,6 +255,8 @@ impl Value {
                 Err(_) => return Err(invalid()),
             },
             Type::TimestampTz => Value::TimestampTz(time::parse_timestamp(text)?),
+            Type::Timestamp => Value::Timestamp(time::parse_local(text, ty)?),
+            Type::Date => Value::Date(time::day_of(time::parse_local(text, ty)?)),
             Type::Interval => Value::Interval(Interval::parse(text)?),
         })
     }
@@ -249,6 +271,8 @@ impl Value {
             Value::Numeric(_) => Type::Numeric,
             Value::Text(_) => Type::Text,
             Value::TimestampTz(_) => Type::TimestampTz,
+            Value::Timestamp(_) => Type::Timestamp,
+            Value::Date(_) => Type::Date,
             Value::Interval(_) => Type::Interval,
         })
     }

@@ -15,6 +15,9 @@ use crate::engine::value::{Column, Row, Type, Value};
 /// Microseconds from 1970 to 2000, where PostgreSQL's binary time stamps begin.
 pub(crate) const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
+/// Days from 1970 to 2000.
+pub(crate) const POSTGRES_EPOCH_DAYS: i32 = 10_957;
+
 /// A column of a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Field {
@@ -106,7 +109,10 @@ impl FieldType {
     pub(crate) fn size(self) -> i16 {
         match self {
             FieldType::Value(Type::Bool) => 1,
-            FieldType::Value(Type::BigInt | Type::Double | Type::TimestampTz) => 8,
+            FieldType::Value(Type::Date) => 4,
+            FieldType::Value(Type::BigInt | Type::Double | Type::TimestampTz | Type::Timestamp) => {
+                8
+            }
             FieldType::Value(Type::Interval) => 16,
             FieldType::Value(Type::Text | Type::Numeric) | FieldType::Timestamp => -1,
         }
@@ -128,6 +134,8 @@ pub(crate) fn oid_of(ty: Type) -> u32 {
         Type::BigInt => 20,
         Type::Text => 25,
         Type::Double => 701,
+        Type::Date => 1082,
+        Type::Timestamp => 1114,
         Type::TimestampTz => 1184,
         Type::Interval => 1186,
         Type::Numeric => 1700,
@@ -163,9 +171,10 @@ fn binary(bytes: &mut BytesMut, value: &Value) {
         Value::Double(double) => bytes.put_f64(double.0),
         Value::Numeric(decimal) => numeric(bytes, decimal.mantissa(), decimal.scale()),
         Value::Text(text) => bytes.put_slice(text.as_bytes()),
-        Value::TimestampTz(micros) => {
+        Value::TimestampTz(micros) | Value::Timestamp(micros) => {
             bytes.put_i64(micros.saturating_sub(POSTGRES_EPOCH_MICROS));
         }
+        Value::Date(days) => bytes.put_i32(days.saturating_sub(POSTGRES_EPOCH_DAYS)),
         Value::Interval(interval) => {
             bytes.put_i64(interval.micros);
             bytes.put_i32(interval.days);

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes};
 
-use super::encoding::{Format, POSTGRES_EPOCH_MICROS, oid_of};
+use super::encoding::{Format, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS, oid_of};
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::value::{Type, Value};
 
@@ -35,7 +35,9 @@ fn type_of(oid: u32) -> Result<Type, SqlError> {
         20 | 21 | 23 | 26 => Type::BigInt,
         18 | 19 | 25 | 114 | 705 | 1042 | 1043 | 2950 | 3802 => Type::Text,
         700 | 701 => Type::Double,
-        1082 | 1114 | 1184 => Type::TimestampTz,
+        1082 => Type::Date,
+        1114 => Type::Timestamp,
+        1184 => Type::TimestampTz,
         1186 => Type::Interval,
         1700 => Type::Numeric,
         other => {
@@ -126,10 +128,16 @@ fn binary_text(oid: u32, mut bytes: Bytes) -> Result<String, SqlError> {
         26 => fixed(4).map(|()| bytes.get_u32().to_string()),
         700 => fixed(4).map(|()| f64::from(bytes.get_f32()).to_string()),
         701 => fixed(8).map(|()| bytes.get_f64().to_string()),
+        1082 => fixed(4).map(|()| {
+            let days = bytes.get_i32().saturating_add(POSTGRES_EPOCH_DAYS);
+            of(Value::Date(days))
+        }),
         1114 | 1184 => fixed(8).map(|()| {
-            of(Value::TimestampTz(
-                bytes.get_i64().saturating_add(POSTGRES_EPOCH_MICROS),
-            ))
+            let micros = bytes.get_i64().saturating_add(POSTGRES_EPOCH_MICROS);
+            of(match oid {
+                1114 => Value::Timestamp(micros),
+                _ => Value::TimestampTz(micros),
+            })
         }),
         1700 => numeric_text(&mut bytes).ok_or_else(malformed),
         3802 if bytes.first() == Some(&1) => utf8(bytes.split_off(1)),

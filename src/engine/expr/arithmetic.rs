@@ -155,17 +155,26 @@ fn double(function: Function, left: f64, right: f64) -> Result<Value, SqlError> 
 
 fn temporal(function: Function, left: &Value, right: &Value) -> Result<Value, SqlError> {
     use Function::{Add, Divide, Multiply, Subtract};
-    use Value::{BigInt, Double, TimestampTz};
+    use Value::{BigInt, Date, Double, Timestamp, TimestampTz};
     let moved = |micros: i64, interval: Interval| {
         time::add_interval(micros, interval)
-            .map(TimestampTz)
             .ok_or_else(|| SqlError::new(SqlState::DatetimeFieldOverflow, "timestamp out of range"))
     };
     match (function, left, right) {
         (Add, TimestampTz(at), Value::Interval(by))
-        | (Add, Value::Interval(by), TimestampTz(at)) => moved(*at, *by),
-        (Subtract, TimestampTz(at), Value::Interval(by)) => moved(*at, negated(*by)?),
-        (Subtract, TimestampTz(end), TimestampTz(start)) => {
+        | (Add, Value::Interval(by), TimestampTz(at)) => moved(*at, *by).map(TimestampTz),
+        (Subtract, TimestampTz(at), Value::Interval(by)) => {
+            moved(*at, negated(*by)?).map(TimestampTz)
+        }
+        (Add, Timestamp(at), Value::Interval(by)) | (Add, Value::Interval(by), Timestamp(at)) => {
+            moved(*at, *by).map(Timestamp)
+        }
+        (Subtract, Timestamp(at), Value::Interval(by)) => moved(*at, negated(*by)?).map(Timestamp),
+        (Add, Date(day), BigInt(days)) | (Add, BigInt(days), Date(day)) => later(*day, Some(*days)),
+        (Subtract, Date(day), BigInt(days)) => later(*day, days.checked_neg()),
+        (Subtract, Date(end), Date(start)) => Ok(BigInt(i64::from(*end) - i64::from(*start))),
+        (Subtract, TimestampTz(end), TimestampTz(start))
+        | (Subtract, Timestamp(end), Timestamp(start)) => {
             let micros = end
                 .checked_sub(*start)
                 .ok_or_else(|| out_of_range("interval"))?;
@@ -191,6 +200,15 @@ fn temporal(function: Function, left: &Value, right: &Value) -> Result<Value, Sq
         (Divide, Value::Interval(span), Double(by)) => scaled(*span, 1.0 / by.0),
         _ => Err(mistyped(function)),
     }
+}
+
+/// The date so many days later.
+fn later(day: i32, days: Option<i64>) -> Result<Value, SqlError> {
+    days.and_then(|days| i64::from(day).checked_add(days))
+        .and_then(|day| i32::try_from(day).ok())
+        .filter(|day| time::in_range(time::midnight(*day)))
+        .map(Value::Date)
+        .ok_or_else(|| SqlError::new(SqlState::DatetimeFieldOverflow, "date out of range"))
 }
 
 fn negated(interval: Interval) -> Result<Interval, SqlError> {

@@ -68,6 +68,12 @@ impl Field {
         })
     }
 
+    /// A part of a day, which a date has not.
+    pub fn is_within_day(self) -> bool {
+        use Field::{Hour, Microseconds, Milliseconds, Minute, Second};
+        matches!(self, Microseconds | Milliseconds | Second | Minute | Hour)
+    }
+
     /// Whether `date_trunc` knows it.
     pub fn truncates(self) -> bool {
         !matches!(
@@ -87,6 +93,9 @@ pub(super) fn date_trunc(field: Field, value: &Value) -> Result<Value, SqlError>
     match value {
         Value::TimestampTz(micros) => truncated(field, *micros)
             .map(Value::TimestampTz)
+            .ok_or_else(out_of_range),
+        Value::Timestamp(micros) => truncated(field, *micros)
+            .map(Value::Timestamp)
             .ok_or_else(out_of_range),
         Value::Interval(interval) => truncated_interval(field, *interval).map(Value::Interval),
         _ => Err(mistyped(Function::DateTrunc(field))),
@@ -160,7 +169,13 @@ fn truncated_interval(field: Field, interval: Interval) -> Result<Interval, SqlE
 
 pub(super) fn extract(field: Field, value: &Value) -> Result<Value, SqlError> {
     match value {
-        Value::TimestampTz(micros) => Ok(Value::Numeric(extracted(field, *micros))),
+        Value::TimestampTz(micros) | Value::Timestamp(micros) => {
+            Ok(Value::Numeric(extracted(field, *micros)))
+        }
+        // A day has no fraction of a second.
+        Value::Date(days) => Ok(Value::Numeric(
+            extracted(field, time::midnight(*days)).normalize(),
+        )),
         Value::Interval(interval) => extracted_interval(field, *interval).map(Value::Numeric),
         _ => Err(mistyped(Function::Extract(field))),
     }

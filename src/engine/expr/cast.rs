@@ -6,7 +6,7 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use super::arithmetic::out_of_range;
 use super::{Function, mistyped};
 use crate::engine::error::SqlError;
-use crate::engine::value::{OrderedDouble, Type, Value};
+use crate::engine::value::{OrderedDouble, Type, Value, time};
 
 /// The value, which is not NULL, as a value of the type.
 pub(super) fn cast(value: &Value, ty: Type) -> Result<Value, SqlError> {
@@ -41,6 +41,14 @@ pub(super) fn cast(value: &Value, ty: Type) -> Result<Value, SqlError> {
             // Fifteen digits count, as in Postgres.
             Decimal::from_f64(double.0).ok_or_else(|| out_of_range("numeric"))?,
         ),
+        (Value::Date(days), Type::Timestamp) => Value::Timestamp(time::midnight(*days)),
+        (Value::Date(days), Type::TimestampTz) => Value::TimestampTz(time::midnight(*days)),
+        // There is no time zone but UTC.
+        (Value::Timestamp(micros), Type::TimestampTz) => Value::TimestampTz(*micros),
+        (Value::TimestampTz(micros), Type::Timestamp) => Value::Timestamp(*micros),
+        (Value::Timestamp(micros) | Value::TimestampTz(micros), Type::Date) => {
+            Value::Date(time::day_of(*micros))
+        }
         _ => return Err(mistyped(Function::Cast(ty))),
     })
 }

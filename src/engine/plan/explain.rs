@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Aggregate, AggregateFunction, JoinKind, OrderKey, Plan};
 use crate::engine::expr::{Expr, Field, Function, PatternKind, Subquery};
-use crate::engine::value::{Type, Value};
+use crate::engine::value::Value;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -177,11 +177,6 @@ impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Expr::Column(at) => column(at, f),
-            Expr::Literal(literal, Type::TimestampTz | Type::Interval)
-                if *literal != Value::Null =>
-            {
-                value(literal, f)
-            }
             Expr::Literal(literal, _) => value(literal, f),
             Expr::Call(function, arguments) => function.write_call(arguments, f),
             Expr::Matches(input, pattern) => {

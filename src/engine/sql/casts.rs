@@ -76,13 +76,14 @@ pub(super) fn target(data_type: &ast::DataType) -> Result<(Target, &'static str)
             Some(modifier) => Ok((Target::Characters(length(modifier)?), "bpchar")),
         },
         "timestamptz" | "timestamp with time zone" => ty(Type::TimestampTz, "timestamptz"),
+        "timestamp" | "timestamp without time zone" => ty(Type::Timestamp, "timestamp"),
+        "date" => ty(Type::Date, "date"),
         "interval" => ty(Type::Interval, "interval"),
         "int2vector" | "oidvector" => Ok((Target::Array, "array")),
         "regclass" | "regtype" | "regproc" | "regprocedure" | "regoper" | "regnamespace"
         | "regrole" => Ok((Target::Object(name), "regclass")),
-        "timestamp" | "timestamp without time zone" | "date" | "time" => {
-            Err(SqlError::unsupported(format_args!("type {name}"))
-                .hint("Use timestamptz; date_trunc('day', ...) cuts off the time of day."))
+        "time" | "time without time zone" | "timetz" | "time with time zone" => {
+            Err(SqlError::unsupported(format_args!("type {name}")))
         }
         _ => Err(SqlError::new(
             SqlState::UndefinedObject,
@@ -115,19 +116,27 @@ pub(super) fn is_implicit(from: Type, to: Type) -> bool {
     from == to
         || matches!(
             (from, to),
-            (Type::BigInt, Type::Numeric | Type::Double) | (Type::Numeric, Type::Double)
+            (Type::BigInt, Type::Numeric | Type::Double)
+                | (Type::Numeric, Type::Double)
+                | (Type::Date, Type::Timestamp | Type::TimestampTz)
+                | (Type::Timestamp, Type::TimestampTz)
         )
 }
 
 /// A cast from one type to the other exists when it is written.
 pub(super) fn is_explicit(from: Type, to: Type) -> bool {
-    use Type::{BigInt, Bool, Double, Numeric, Text};
+    use Type::{BigInt, Bool, Date, Double, Numeric, Text, Timestamp, TimestampTz};
     is_implicit(from, to)
         || from == Text
         || to == Text
         || matches!(
             (from, to),
-            (Bool, BigInt) | (BigInt, Bool) | (Numeric, BigInt) | (Double, BigInt | Numeric)
+            (Bool, BigInt)
+                | (BigInt, Bool)
+                | (Numeric, BigInt)
+                | (Double, BigInt | Numeric)
+                | (TimestampTz, Timestamp | Date)
+                | (Timestamp, Date)
         )
 }
 
@@ -181,7 +190,8 @@ impl Binder<'_> {
         }
     }
 
-    fn explicit(&self, bound: Bound, ty: Type) -> Result<Expr, SqlError> {
+    /// The expression, cast to the type.
+    pub(super) fn explicit(&self, bound: Bound, ty: Type) -> Result<Expr, SqlError> {
         match bound {
             Bound::Typed(expr, from) if from == ty => Ok(expr),
             Bound::Typed(expr, from) if is_explicit(from, ty) => {

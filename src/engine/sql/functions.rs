@@ -185,8 +185,10 @@ impl Binder<'_> {
                 | "clock_timestamp",
                 [],
             ) => {
-                return self.now(&name);
+                return self.now(&name, Type::TimestampTz);
             }
+            ("localtimestamp", []) => return self.now(&name, Type::Timestamp),
+            ("current_date", []) => return self.now(&name, Type::Date),
             _ => {}
         }
         let mut arguments = exprs
@@ -220,6 +222,15 @@ impl Binder<'_> {
             ("array_length" | "array_upper", 2) => {
                 let array = arguments.into_iter().take(1).collect();
                 self.apply_named("cardinality", array)
+            }
+            ("date", 1) => {
+                let date = arguments.into_iter().next().unwrap_or(Bound::Null);
+                Ok(Bound::Typed(self.explicit(date, Type::Date)?, Type::Date))
+            }
+            ("timezone", 2) => {
+                let mut arguments = arguments.into_iter();
+                let zone = self.coerce(arguments.next().unwrap_or(Bound::Null), Text)?;
+                self.at_time_zone(arguments.next().unwrap_or(Bound::Null), &zone)
             }
             ("array_lower", 2) => Ok(Bound::constant(Value::BigInt(1), BigInt)),
             ("pg_typeof", 1) => {
@@ -331,8 +342,9 @@ impl Binder<'_> {
         if name == "date_trunc" {
             self.date_trunc(&field, value)
         } else {
-            // date_part is extract as a double.
-            let extracted = self.extracted(&field, value)?;
+            // date_part is extract as a double; a date is a time there.
+            let (value, ty) = self.moment(value)?;
+            let extracted = self.extracted(&field, Bound::Typed(value, ty))?;
             Ok(Bound::Typed(self.coerce(extracted, Double)?, Double))
         }
     }
@@ -347,21 +359,30 @@ impl Binder<'_> {
     }
 
     pub(super) fn extracted(&self, name: &str, value: Bound) -> Result<Bound, SqlError> {
-        let (value, ty) = self.moment(value)?;
+        let (value, ty) = match value {
+            Bound::Typed(date, Type::Date) => (date, Type::Date),
+            value => self.moment(value)?,
+        };
         let field = field_named(name, ty)?;
+        if ty == Type::Date && field.is_within_day() {
+            return Err(SqlError::new(
+                SqlState::FeatureNotSupported,
+                format!("unit \"{name}\" not supported for type date"),
+            ));
+        }
         Ok(called(Function::Extract(field), vec![value], Numeric))
     }
 
     /// A point in time or an interval.
     fn moment(&self, value: Bound) -> Result<(Expr, Type), SqlError> {
         let ty = match value.ty() {
-            Some(Type::Interval) => Type::Interval,
+            Some(ty @ (Type::Interval | Type::Timestamp)) => ty,
             _ => Type::TimestampTz,
         };
         Ok((self.coerce(value, ty)?, ty))
     }
 
-    fn now(&self, name: &str) -> Result<Bound, SqlError> {
+    fn now(&self, name: &str, ty: Type) -> Result<Bound, SqlError> {
         if self.context.purpose == Purpose::Maintained {
             return Err(SqlError::new(
                 SqlState::FeatureNotSupported,
@@ -373,9 +394,34 @@ impl Binder<'_> {
             .ok()
             .and_then(|ms| ms.checked_mul(1_000))
             .unwrap_or(i64::MAX);
-        Ok(Bound::constant(
-            Value::TimestampTz(micros),
-            Type::TimestampTz,
+        let now = Bound::constant(Value::TimestampTz(micros), Type::TimestampTz);
+        Ok(Bound::Typed(self.explicit(now, ty)?, ty))
+    }
+
+    /// There is no time zone but UTC: in it a point in time is what a clock shows, and the other way round.
+    fn at_time_zone(&self, moment: Bound, zone: &Expr) -> Result<Bound, SqlError> {
+        let is_utc = match zone {
+            Expr::Literal(Value::Text(zone), _) => {
+                let zone = zone.to_ascii_uppercase();
+                matches!(
+                    &*zone,
+                    "UTC" | "GMT" | "Z" | "ETC/UTC" | "ETC/GMT" | "ZULU" | "UCT"
+                )
+            }
+            _ => false,
+        };
+        if !is_utc {
+            return Err(SqlError::unsupported("a time zone other than UTC"));
+        }
+        let (expr, from) = self.moment(moment)?;
+        let to = match from {
+            Type::TimestampTz => Type::Timestamp,
+            Type::Timestamp => Type::TimestampTz,
+            _ => return Err(SqlError::unsupported("an interval AT TIME ZONE")),
+        };
+        Ok(Bound::Typed(
+            self.explicit(Bound::Typed(expr, from), to)?,
+            to,
         ))
     }
 
@@ -427,7 +473,14 @@ impl Binder<'_> {
                 arguments.extend(trim_what.as_deref());
                 self.named(name, &arguments, scope, place)
             }
-            E::AtTimeZone { .. } => Err(SqlError::unsupported("AT TIME ZONE")),
+            E::AtTimeZone {
+                timestamp,
+                time_zone,
+            } => {
+                let moment = self.bind(timestamp, scope, place)?;
+                let zone = self.bind_as(time_zone, Text, scope, place)?;
+                self.at_time_zone(moment, &zone)
+            }
             E::Tuple(_) => Err(SqlError::unsupported("a row value")),
             E::GroupingSets(_) | E::Cube(_) | E::Rollup(_) => {
                 Err(SqlError::unsupported("GROUPING SETS"))

@@ -190,13 +190,16 @@ impl Binder<'_> {
         right: Bound,
     ) -> Result<Bound, SqlError> {
         use Function::{Add, BitAnd, BitOr, Divide, Modulo, Multiply, Subtract};
-        use Type::{BigInt, Double, Interval, Numeric, TimestampTz};
+        use Type::{BigInt, Date, Double, Interval, Numeric, Timestamp, TimestampTz};
+        let is_moment = |ty| matches!(ty, Date | Timestamp | TimestampTz);
+        // A date with an interval added may be any time of that day.
+        let timed = |ty| if ty == Date { Timestamp } else { ty };
         let is_number = |ty| matches!(ty, BigInt | Numeric | Double);
         // What has no type takes the other side's, except beside a point in time and an interval.
         let (left_ty, right_ty) = match (left.ty(), right.ty()) {
             (None, None) => return Err(no_operator(&op.to_string(), &left, &right)),
-            (Some(TimestampTz), None) if function == Add => (TimestampTz, Interval),
-            (None, Some(TimestampTz)) if function == Add => (Interval, TimestampTz),
+            (Some(ty @ (Timestamp | TimestampTz)), None) if function == Add => (ty, Interval),
+            (None, Some(ty @ (Timestamp | TimestampTz))) if function == Add => (Interval, ty),
             (Some(Interval), None) if matches!(function, Multiply | Divide) => (Interval, Double),
             (None, Some(Interval)) if function == Multiply => (Double, Interval),
             (Some(ty), None) | (None, Some(ty)) => (ty, ty),
@@ -212,9 +215,15 @@ impl Binder<'_> {
                 }
                 (ty, ty, ty)
             }
-            (Add | Subtract, TimestampTz, Interval) => (TimestampTz, Interval, TimestampTz),
-            (Add, Interval, TimestampTz) => (Interval, TimestampTz, TimestampTz),
-            (Subtract, TimestampTz, TimestampTz) => (TimestampTz, TimestampTz, Interval),
+            (Add | Subtract, Date, BigInt) => (Date, BigInt, Date),
+            (Add, BigInt, Date) => (BigInt, Date, Date),
+            (Subtract, Date, Date) => (Date, Date, BigInt),
+            (Add | Subtract, a, Interval) if is_moment(a) => (timed(a), Interval, timed(a)),
+            (Add, Interval, b) if is_moment(b) => (Interval, timed(b), timed(b)),
+            (Subtract, a, b) if is_moment(a) && is_moment(b) => {
+                let ty = casts::common(a, b).unwrap_or(TimestampTz);
+                (ty, ty, Interval)
+            }
             (Add | Subtract, Interval, Interval) => (Interval, Interval, Interval),
             (Multiply | Divide, Interval, number) if is_number(number) => {
                 (Interval, Double, Interval)

@@ -250,11 +250,13 @@ fn one_of<'a>(random: &mut Rng, choices: &[&'a str]) -> &'a str {
 }
 
 fn window(random: &mut Rng) -> String {
-    match random.u8(..4) {
-        0 => "mz_now() <= dt + INTERVAL '3 seconds'".to_owned(),
-        1 => "mz_now() < date_trunc('second', dt) + INTERVAL '5 seconds' AND mz_now() >= dt"
+    match random.u8(..6) {
+        0 => "mz_now() <= dt::timestamp + INTERVAL '3 seconds'".to_owned(),
+        1 => "mz_now() >= dt::date".to_owned(),
+        2 => "mz_now() <= dt + INTERVAL '3 seconds'".to_owned(),
+        3 => "mz_now() < date_trunc('second', dt) + INTERVAL '5 seconds' AND mz_now() >= dt"
             .to_owned(),
-        2 => "mz_now() BETWEEN dt + INTERVAL '1 second' AND dt + INTERVAL '4 seconds'".to_owned(),
+        4 => "mz_now() BETWEEN dt + INTERVAL '1 second' AND dt + INTERVAL '4 seconds'".to_owned(),
         _ => "dt > mz_now() AND mz_now() >= dt - INTERVAL '2 seconds'".to_owned(),
     }
 }
@@ -432,7 +434,7 @@ fn time(random: &mut Rng, depth: u8) -> String {
         return "dt".to_owned();
     }
     let inner = |random: &mut Rng| time(random, depth - 1);
-    match random.u8(..4) {
+    match random.u8(..5) {
         0 => format!(
             "date_trunc('{}', {})",
             one_of(random, &["second", "minute", "hour", "week"]),
@@ -443,6 +445,7 @@ fn time(random: &mut Rng, depth: u8) -> String {
             inner(random),
             one_of(random, &["1 hour", "-90 seconds", "1 month"])
         ),
+        2 => format!("({}::date + 1)::timestamptz", inner(random)),
         _ => inner(random),
     }
 }

@@ -92,6 +92,10 @@ impl Binder<'_> {
             Bound::Typed(expr, Type::TimestampTz) => {
                 Ok(call(Function::Milliseconds, vec![expr], Type::BigInt))
             }
+            Bound::Typed(_, Type::Timestamp | Type::Date) => {
+                let moment = self.coerce(bound, Type::TimestampTz)?;
+                Ok(call(Function::Milliseconds, vec![moment], Type::BigInt))
+            }
             Bound::Typed(expr, Type::BigInt) => Ok(expr),
             Bound::Typed(expr, Type::Numeric) => {
                 let rounding = if up { Function::Ceil } else { Function::Floor };

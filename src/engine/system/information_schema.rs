@@ -150,7 +150,10 @@ fn column_row(context: &Context<'_>, entry: &Entry, at: usize, column: &Column) 
             ("numeric_precision", int(53)),
             ("numeric_precision_radix", int(2)),
         ]),
-        Type::TimestampTz | Type::Interval => row.push(("datetime_precision", int(6))),
+        Type::TimestampTz | Type::Timestamp | Type::Interval => {
+            row.push(("datetime_precision", int(6)));
+        }
+        Type::Date => row.push(("datetime_precision", int(0))),
         Type::Bool | Type::Numeric | Type::Text => {}
     }
     row

@@ -62,6 +62,8 @@ pub(in crate::engine::system) fn type_entry(ty: Type) -> &'static TypeEntry {
         Type::Double => 701,
         Type::Numeric => 1700,
         Type::Text => 25,
+        Type::Date => 1082,
+        Type::Timestamp => 1114,
         Type::TimestampTz => 1184,
         Type::Interval => 1186,
     };
