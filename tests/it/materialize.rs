@@ -185,7 +185,10 @@ async fn any_pieces_of_the_byte_stream_give_the_same_frames() {
             match next(&mut subscription).await {
                 Event::Frame(frame) => told.push((frame.timestamp_ms, lines(&frame))),
                 Event::Progress { .. } => {}
-                Event::Reconnecting { .. } => break,
+                Event::Reconnecting { reason, .. } => {
+                    assert_eq!(reason, "connection closed by the server");
+                    break;
+                }
                 other => panic!("neither a frame nor the end: {other:?}"),
             }
         }
@@ -403,6 +406,24 @@ async fn known_views_are_listed_first() {
         drop(connection);
         server.finish().await;
     }
+}
+
+#[tokio::test]
+async fn tail_prints_the_snapshot_and_no_greeting() {
+    let server = Server::play("pieces-26.19.txt").await;
+    let url = format!(
+        "postgres://materialize@{}/materialize?sslmode=disable",
+        server.address
+    );
+    let args = ["tail", "top10", "--materialize", &url, "--max-frames", "1"];
+    let output = tokio::time::timeout(DEADLINE, wikitop(&args).output()).await;
+    let output = output.expect("it ends").unwrap();
+    let expected = r#"{"deleted":[],"inserted":[["\b\f\u000b\u0001",8],["",5],[null,4],["\\N",6],["alice",2],["bob",1],["tab\there\nand\\there",7],["üñí☃ 日本語 😀",9]],"timestamp":1795330106508}"#;
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(stdout.trim_end(), expected);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!stderr.contains("connected to Materialize"), "{stderr}");
+    server.finish().await;
 }
 
 #[tokio::test]

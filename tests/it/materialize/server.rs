@@ -10,6 +10,7 @@
 //! -- pieces 3                         from here on the server sends so many bytes at a time
 //! -- pieces random                    and from here on as many as the test's random numbers say
 //! -- eof                              the server closes the connection
+//! -- torn                             the same in the middle of the message before
 //! -- silence                          the server says nothing until the client is gone
 //! ```
 //!
@@ -28,6 +29,9 @@ use super::wire;
 
 /// How long a transcript may take: it is a matter of milliseconds, on however loaded a machine.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What is missing of a message that is torn.
+const TORN_BYTES: usize = 3;
 
 /// A running server.
 pub(crate) struct Server {
@@ -136,6 +140,9 @@ async fn play(
             unsent.extend(wire::encode(words));
             continue;
         }
+        if words == "torn" {
+            unsent.truncate(unsent.len() - TORN_BYTES);
+        }
         send(&mut stream, std::mem::take(&mut unsent), pieces, random).await;
         match (sign, words) {
             (">> ", _) => {
@@ -147,7 +154,7 @@ async fn play(
                 let actual = heard(wire::Client::default().next_line(&mut stream).await);
                 answers.push(Answer { line, actual });
             }
-            ("-- ", "eof") => return answers,
+            ("-- ", "eof" | "torn") => return answers,
             ("-- ", "silence") => break,
             ("-- ", "pieces random") => pieces = Pieces::Random,
             ("-- ", directive) => {
