@@ -186,7 +186,7 @@ impl Planner<'_> {
                     Planned::Subscribe(plan) => plan.query,
                     _ => return Err(SqlError::unsupported("EXPLAIN of this statement")),
                 };
-                Planned::Rows(show::explained(&query))
+                Planned::Rows(show::explained(&query, &self.catalog))
             }
             Statement::Declare {
                 cursor,

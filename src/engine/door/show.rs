@@ -2,7 +2,7 @@
 
 use super::encoding::Field;
 use super::planned::{Planner, Rows};
-use crate::engine::catalog::{Kind, Relation};
+use crate::engine::catalog::{Catalog, Kind, Relation};
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::expr::{Pattern, PatternKind};
 use crate::engine::plan::Query;
@@ -61,8 +61,11 @@ pub(crate) fn rows(show: &Show, planner: &Planner<'_>) -> Result<Rows, SqlError>
 }
 
 /// The rows of EXPLAIN: the plan, a line a row.
-pub(crate) fn explained(query: &Query) -> Rows {
-    let plan = query.plan.to_string();
+pub(crate) fn explained(query: &Query, catalog: &Catalog) -> Rows {
+    let plan = query.plan.explained(&|relation, at| {
+        let column = catalog.get(relation)?.columns.get(at)?;
+        Some(column.name.clone())
+    });
     let mut rows = table(&["QUERY PLAN"], plan.lines().map(|line| [text(line)]));
     rows.tag = Some("EXPLAIN");
     rows

@@ -1,37 +1,179 @@
 //! A plan as a person reads it: an indented tree, one operator a line, what it works on below it.
+//!
+//! Columns are positions in a plan. Where they come from a relation EXPLAIN shows them by its names; what has been computed stays a
+//! position, and of two that go by one name each is told its position.
+
+mod expr;
 
 use std::fmt;
+use std::sync::Arc;
 
-use super::{Aggregate, AggregateFunction, JoinKind, OrderKey, Plan};
-use crate::engine::expr::{Expr, Field, Function, PatternKind, Subquery};
-use crate::engine::value::Value;
+use super::{JoinKind, Plan};
+use crate::engine::expr::Expr;
+
+/// Tells the name of a column of a maintained relation by its position there.
+pub type ColumnNames<'n> = dyn Fn(&str, usize) -> Option<Arc<str>> + 'n;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(f, 0)
+        self.write(f, 0, &|_, _| None)
+    }
+}
+
+/// The columns that an operator's expressions read.
+struct Columns<'n> {
+    names: Vec<Option<Arc<str>>>,
+    relations: &'n ColumnNames<'n>,
+}
+
+impl Columns<'_> {
+    const UNKNOWN: Columns<'static> = Columns {
+        names: Vec::new(),
+        relations: &|_, _| None,
+    };
+
+    fn write(&self, at: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.names.get(at) {
+            Some(Some(name)) => {
+                f.write_str(name)?;
+                let is_shared = self.names.iter().flatten().filter(|other| *other == name);
+                if is_shared.count() > 1 {
+                    write!(f, "#{at}")?;
+                }
+                Ok(())
+            }
+            _ => write!(f, "#{at}"),
+        }
+    }
+}
+
+/// A part of an operator, over its columns.
+struct In<'a, T>(&'a T, &'a Columns<'a>);
+
+/// `(a, b, c)`
+struct List<'a, T>(&'a [T], &'a Columns<'a>);
+
+impl<T> fmt::Display for List<'_, T>
+where
+    for<'a> In<'a, T>: fmt::Display,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(")?;
+        for (at, item) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_str(", ")?;
+            }
+            In(item, self.1).fmt(f)?;
+        }
+        f.write_str(")")
     }
 }
 
 impl Plan {
-    fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
-        write!(f, "{:indent$}", "", indent = depth * 2)?;
+    /// The plan as EXPLAIN prints it.
+    pub fn explained(&self, names: &ColumnNames<'_>) -> String {
+        struct Explained<'a>(&'a Plan, &'a ColumnNames<'a>);
+        impl fmt::Display for Explained<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.write(f, 0, self.1)
+            }
+        }
+        Explained(self, names).to_string()
+    }
+
+    /// What its output columns are called.
+    fn names(&self, relations: &ColumnNames<'_>) -> Vec<Option<Arc<str>>> {
+        let of_exprs = |input: &Plan, exprs: &[Expr]| -> Vec<Option<Arc<str>>> {
+            let names = input.names(relations);
+            exprs
+                .iter()
+                .map(|expr| match expr {
+                    Expr::Column(at) => names.get(*at).cloned().flatten(),
+                    _ => None,
+                })
+                .collect()
+        };
         match self {
-            Plan::Get { name, columns } => write!(f, "Get {name} {}", List(columns, column))?,
+            Plan::Get { name, columns } => columns.iter().map(|at| relations(name, *at)).collect(),
+            Plan::Constant { arity, .. } => vec![None; *arity],
+            Plan::Project { input, columns } => of_exprs(input, columns),
+            Plan::Filter { input, .. }
+            | Plan::Window { input, .. }
+            | Plan::Distinct { input }
+            | Plan::TopK { input, .. } => input.names(relations),
+            Plan::Aggregate {
+                input,
+                keys,
+                aggregates,
+            } => {
+                let columns = Columns {
+                    names: input.names(relations),
+                    relations,
+                };
+                let mut names = of_exprs(input, keys);
+                names.extend(aggregates.iter().map(|aggregate| {
+                    let is_short = aggregate.filter.is_none() && aggregate.order.is_empty();
+                    is_short.then(|| In(aggregate, &columns).to_string().into())
+                }));
+                names
+            }
+            Plan::Number { input, .. } => {
+                let mut names = input.names(relations);
+                names.push(Some("row_number".into()));
+                names
+            }
+            Plan::UnionAll { inputs } => inputs
+                .first()
+                .map_or_else(Vec::new, |first| first.names(relations)),
+            Plan::Join { left, right, .. } => {
+                [left.names(relations), right.names(relations)].concat()
+            }
+        }
+    }
+
+    fn write(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        depth: usize,
+        relations: &ColumnNames<'_>,
+    ) -> fmt::Result {
+        write!(f, "{:indent$}", "", indent = depth * 2)?;
+        let names = match self {
+            Plan::Get { .. } => self.names(relations),
+            _ => self
+                .inputs()
+                .iter()
+                .flat_map(|input| input.names(relations))
+                .collect(),
+        };
+        let columns = &Columns { names, relations };
+        match self {
+            Plan::Get { name, columns: at } => {
+                write!(f, "Get {name} (")?;
+                for (shown, at) in at.iter().enumerate() {
+                    let comma = if shown > 0 { ", " } else { "" };
+                    match &columns.names[shown] {
+                        Some(name) => write!(f, "{comma}{name}")?,
+                        None => write!(f, "{comma}#{at}")?,
+                    }
+                }
+                f.write_str(")")?;
+            }
             Plan::Constant { rows, .. } if rows.len() == 1 => {
-                write!(f, "Constant {}", List(rows[0].values(), value))?;
+                write!(f, "Constant {}", List(rows[0].values(), columns))?;
             }
             Plan::Constant { rows, .. } => write!(f, "Constant of {} rows", rows.len())?,
-            Plan::Project { columns, .. } => write!(f, "Project {}", List(columns, expr))?,
-            Plan::Filter { predicate, .. } => write!(f, "Filter {predicate}")?,
+            Plan::Project { columns: exprs, .. } => write!(f, "Project {}", List(exprs, columns))?,
+            Plan::Filter { predicate, .. } => write!(f, "Filter {}", In(predicate, columns))?,
             Plan::Window {
                 from_ms, until_ms, ..
             } => {
                 f.write_str("Window")?;
                 if let Some(from) = from_ms {
-                    write!(f, " from {from}")?;
+                    write!(f, " from {}", In(from, columns))?;
                 }
                 if let Some(until) = until_ms {
-                    write!(f, " until {until}")?;
+                    write!(f, " until {}", In(until, columns))?;
                 }
             }
             Plan::Aggregate {
@@ -39,10 +181,10 @@ impl Plan {
             } => {
                 f.write_str("Aggregate")?;
                 if !aggregates.is_empty() {
-                    write!(f, " {}", List(aggregates, aggregate))?;
+                    write!(f, " {}", List(aggregates, columns))?;
                 }
                 if !keys.is_empty() {
-                    write!(f, " by {}", List(keys, expr))?;
+                    write!(f, " by {}", List(keys, columns))?;
                 }
             }
             Plan::Distinct { .. } => f.write_str("Distinct")?,
@@ -60,7 +202,7 @@ impl Plan {
                     write!(f, " offset {offset}")?;
                 }
                 if !order.is_empty() {
-                    write!(f, " order by {}", List(order, order_key))?;
+                    write!(f, " order by {}", List(order, columns))?;
                 }
             }
             Plan::Number {
@@ -74,10 +216,10 @@ impl Plan {
                     write!(f, " limit {limit}")?;
                 }
                 if !partition.is_empty() {
-                    write!(f, " by {}", List(partition, expr))?;
+                    write!(f, " by {}", List(partition, columns))?;
                 }
                 if !order.is_empty() {
-                    write!(f, " order by {}", List(order, order_key))?;
+                    write!(f, " order by {}", List(order, columns))?;
                 }
             }
             Plan::UnionAll { .. } => f.write_str("UnionAll")?,
@@ -86,230 +228,13 @@ impl Plan {
                     JoinKind::Inner => "Join",
                     JoinKind::Left => "LeftJoin",
                 };
-                write!(f, "{kind} on {on}")?;
+                write!(f, "{kind} on {}", In(on, columns))?;
             }
         }
         for input in self.inputs() {
             f.write_str("\n")?;
-            input.write(f, depth + 1)?;
+            input.write(f, depth + 1, relations)?;
         }
         Ok(())
     }
-}
-
-/// `(a, b, c)`
-struct List<'a, T>(&'a [T], fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result);
-
-impl<T> fmt::Display for List<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(")?;
-        for (at, item) in self.0.iter().enumerate() {
-            if at > 0 {
-                f.write_str(", ")?;
-            }
-            self.1(item, f)?;
-        }
-        f.write_str(")")
-    }
-}
-
-fn column(at: &usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "#{at}")
-}
-
-fn expr(expr: &Expr, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "{expr}")
-}
-
-fn value(value: &Value, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match (value, value.text()) {
-        (Value::Bool(bool), _) => write!(f, "{bool}"),
-        (Value::BigInt(_) | Value::Numeric(_) | Value::Double(_), Some(text)) => f.write_str(&text),
-        (_, Some(text)) => write!(f, "'{}'", text.replace('\'', "''")),
-        (_, None) => f.write_str("NULL"),
-    }
-}
-
-fn order_key(key: &OrderKey, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "{key}")
-}
-
-impl fmt::Display for OrderKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.expr)?;
-        if self.descending {
-            f.write_str(" DESC")?;
-        }
-        // Only what differs from Postgres' default is said.
-        match (self.nulls_first, self.descending) {
-            (true, false) => f.write_str(" NULLS FIRST"),
-            (false, true) => f.write_str(" NULLS LAST"),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn aggregate(aggregate: &Aggregate, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.write_str(match aggregate.function {
-        AggregateFunction::Count => "count",
-        AggregateFunction::Sum => "sum",
-        AggregateFunction::Min => "min",
-        AggregateFunction::Max => "max",
-        AggregateFunction::Avg => "avg",
-        AggregateFunction::Array => "array_agg",
-    })?;
-    let distinct = if aggregate.distinct { "DISTINCT " } else { "" };
-    match &aggregate.argument {
-        Some(argument) if aggregate.order.is_empty() => write!(f, "({distinct}{argument})")?,
-        Some(argument) => {
-            let order = List(&aggregate.order, order_key);
-            write!(f, "({distinct}{argument} order by {order})")?;
-        }
-        None => f.write_str("(*)")?,
-    }
-    match &aggregate.filter {
-        Some(filter) => write!(f, " FILTER ({filter})"),
-        None => Ok(()),
-    }
-}
-
-impl fmt::Display for Expr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Expr::Column(at) => column(at, f),
-            Expr::Literal(literal, _) => value(literal, f),
-            Expr::Call(function, arguments) => function.write_call(arguments, f),
-            Expr::Matches(input, pattern) => {
-                let operator = pattern_operator(pattern.kind());
-                write!(f, "({input} {operator} ")?;
-                value(&Value::Text(pattern.text().into()), f)?;
-                f.write_str(")")
-            }
-            Expr::In(input, constants) => {
-                write!(f, "({input} IN {})", List(constants.values(), value))
-            }
-            Expr::Outer { depth, column } => write!(f, "outer{depth}.#{column}"),
-            Expr::Subquery(kind, plan) => {
-                match kind {
-                    Subquery::Scalar => {}
-                    Subquery::Exists => f.write_str("EXISTS ")?,
-                    Subquery::Array => f.write_str("ARRAY")?,
-                    Subquery::Any(function, left) => {
-                        write!(f, "{left} {} ANY ", function.symbol().unwrap_or("?"))?;
-                    }
-                }
-                write!(f, "({})", plan.to_string().replace('\n', "; "))
-            }
-        }
-    }
-}
-
-fn pattern_operator(kind: PatternKind) -> &'static str {
-    match kind {
-        PatternKind::Like {
-            ignore_case: false, ..
-        } => "LIKE",
-        PatternKind::Like {
-            ignore_case: true, ..
-        } => "ILIKE",
-        PatternKind::Regex { ignore_case: false } => "~",
-        PatternKind::Regex { ignore_case: true } => "~*",
-    }
-}
-
-impl Function {
-    /// The operator between two arguments, for functions that have one.
-    fn symbol(self) -> Option<&'static str> {
-        Some(match self {
-            Function::Equal => "=",
-            Function::NotEqual => "<>",
-            Function::Less => "<",
-            Function::LessOrEqual => "<=",
-            Function::Greater => ">",
-            Function::GreaterOrEqual => ">=",
-            Function::NotDistinct => "IS NOT DISTINCT FROM",
-            Function::And => "AND",
-            Function::Or => "OR",
-            Function::Add => "+",
-            Function::Subtract => "-",
-            Function::Multiply => "*",
-            Function::Divide => "/",
-            Function::Modulo => "%",
-            Function::BitAnd => "&",
-            Function::BitOr => "|",
-            Function::Concat => "||",
-            Function::EqualsAny(_) => "= ANY",
-            Function::Match(kind) => pattern_operator(kind),
-            _ => return None,
-        })
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Function::Abs => "abs",
-            Function::Floor => "floor",
-            Function::Ceil => "ceil",
-            Function::Round => "round",
-            Function::Lower => "lower",
-            Function::Upper => "upper",
-            Function::Length => "length",
-            Function::Substring => "substring",
-            Function::Position => "strpos",
-            Function::Left => "left",
-            Function::Right => "right",
-            Function::Replace => "replace",
-            Function::TrimStart => "ltrim",
-            Function::TrimEnd => "rtrim",
-            Function::Trim => "btrim",
-            Function::StartsWith => "starts_with",
-            Function::SplitPart => "split_part",
-            Function::QuoteIdent => "quote_ident",
-            Function::Coalesce => "coalesce",
-            Function::NullIf => "nullif",
-            Function::Case => "case",
-            Function::Greatest => "greatest",
-            Function::Least => "least",
-            Function::ToTimestamp => "to_timestamp",
-            Function::Milliseconds => "milliseconds",
-            Function::ArrayToString => "array_to_string",
-            Function::ArrayElement => "element",
-            Function::ArrayLength => "array_length",
-            Function::MakeArray => "array",
-            Function::DateTrunc(_) => "date_trunc",
-            Function::Extract(_) => "extract",
-            _ => "?",
-        }
-    }
-
-    fn write_call(self, arguments: &[Expr], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self, arguments) {
-            (Function::Not, [only]) => write!(f, "(NOT {only})"),
-            (Function::Negate, [only]) => write!(f, "(-{only})"),
-            (Function::IsNull, [only]) => write!(f, "({only} IS NULL)"),
-            (Function::IsTrue, [only]) => write!(f, "({only} IS TRUE)"),
-            (Function::IsFalse, [only]) => write!(f, "({only} IS FALSE)"),
-            (Function::Cast(ty), [only]) => write!(f, "{only}::{ty}"),
-            (Function::FitsBits(bits), [only]) => write!(f, "{only}::int{}", bits / 8),
-            (Function::DateTrunc(field) | Function::Extract(field), [only]) => {
-                write!(f, "{}({}, {only})", self.name(), field_name(field))
-            }
-            _ => match self.symbol() {
-                Some(symbol) => {
-                    f.write_str("(")?;
-                    for (at, argument) in arguments.iter().enumerate() {
-                        if at > 0 {
-                            write!(f, " {symbol} ")?;
-                        }
-                        write!(f, "{argument}")?;
-                    }
-                    f.write_str(")")
-                }
-                None => write!(f, "{}{}", self.name(), List(arguments, expr)),
-            },
-        }
-    }
-}
-
-fn field_name(field: Field) -> String {
-    format!("{field:?}").to_lowercase()
 }

@@ -57,7 +57,7 @@ fn the_views_have_the_plans_that_the_dataflow_is_built_for() {
         ),
         (
             "top10_humans_1h",
-            "TopK limit 10 order by (#1 DESC, #0)\n  Aggregate (count(*)) by (#2)\n    \
+            "TopK limit 10 order by (count(*) DESC, #0)\n  Aggregate (count(*)) by (#2)\n    \
              Window until milliseconds((#3 + '01:00:00'))\n      \
              Filter ((#1 IN ('edit', 'new')) AND (NOT (#2 IS NULL)) AND (NOT coalesce(#0, false)))\n        \
              Get recentchanges (#1, #18, #19, #21)",
@@ -115,7 +115,7 @@ fn queries_have_the_plans_that_explain_shows() {
         ),
         (
             "SELECT \"user\", row_number() OVER (ORDER BY count DESC) FROM top10",
-            "Project (#0, #2)\n  Number order by (#1 DESC)\n    Get top10 (#0, #1)",
+            "Project (#0, row_number)\n  Number order by (#1 DESC)\n    Get top10 (#0, #1)",
         ),
         (
             "SELECT 1 + 1, lower('A')",
@@ -125,6 +125,35 @@ fn queries_have_the_plans_that_explain_shows() {
     for (sql, expected) in table {
         let query = plan(sql, Purpose::Once).unwrap_or_else(|error| panic!("{sql}: {error}"));
         assert_eq!(query.plan.to_string(), expected, "{sql}");
+    }
+}
+
+#[test]
+fn columns_are_shown_by_their_names_where_the_plan_can_tell() {
+    let catalog = catalog();
+    let table = [
+        (
+            "SELECT wiki, count(*), sum(length_new) FILTER (WHERE bot) FROM recentchanges GROUP BY wiki HAVING count(*) > 5 ORDER BY 2 DESC LIMIT 3",
+            "TopK limit 3 order by (count(*) DESC)\n  Filter (count(*) > 5)\n    \
+             Aggregate (count(*), sum(length_new) FILTER (bot)) by (wiki)\n      \
+             Get recentchanges (bot, length_new, wiki)",
+        ),
+        (
+            "SELECT a.wiki, upper(title) FROM recentchanges AS a JOIN top_wikis_1h AS b ON a.wiki = b.wiki",
+            "Project (wiki#1, upper(title))\n  Join on (wiki#1 = wiki#2)\n    \
+             Get recentchanges (title, wiki)\n    Get top_wikis_1h (wiki)",
+        ),
+        (
+            "SELECT DISTINCT lower(\"user\") FROM top10 WHERE \"user\" LIKE 'A%'",
+            "Distinct\n  Project (lower(user))\n    Filter (user LIKE 'A%')\n      Get top10 (user)",
+        ),
+    ];
+    for (sql, expected) in table {
+        let query = plan(sql, Purpose::Once).unwrap();
+        let shown = query
+            .plan
+            .explained(&|name, at| Some(catalog.get(name)?.columns.get(at)?.name.clone()));
+        assert_eq!(shown, expected, "{sql}");
     }
 }
 
