@@ -39,6 +39,8 @@ pub enum SqlState {
     BadCopyFileFormat,
     /// 22023
     InvalidParameterValue,
+    /// 25006
+    ReadOnlySqlTransaction,
     /// 25P02
     InFailedSqlTransaction,
     /// 25001
@@ -150,6 +152,7 @@ impl SqlState {
             SqlState::BadCopyFileFormat => "22P04",
             SqlState::ActiveSqlTransaction => "25001",
             SqlState::NoActiveSqlTransaction => "25P01",
+            SqlState::ReadOnlySqlTransaction => "25006",
             SqlState::InFailedSqlTransaction => "25P02",
             SqlState::InvalidSqlStatementName => "26000",
             SqlState::DependentObjectsStillExist => "2BP01",

@@ -71,6 +71,7 @@ impl Session {
 
     /// `COPY wikirecent FROM STDIN`
     pub(super) async fn copy_in(&mut self, options: &CopyOptions) -> Result<(), Stop> {
+        self.check_writable("COPY FROM")?;
         let mut decoder = Decoder::new(options, &self.memory)?;
         self.wire.out.copy_in(1);
         self.wire.flush().await?;
@@ -105,6 +106,7 @@ impl Session {
 
     /// `INSERT INTO wikirecent`
     pub(super) async fn insert(&mut self, query: Arc<Query>) -> Result<(), Stop> {
+        self.check_writable("INSERT")?;
         let mut answer = self.answer(query).await?;
         let mut batch = Batch::new(&self.memory);
         while let Some(row) = answer.next(&mut self.wire).await? {

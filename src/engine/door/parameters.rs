@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes};
 
 use super::encoding::{Format, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS, oid_of};
 use crate::engine::error::{SqlError, SqlState};
-use crate::engine::value::{Type, Value};
+use crate::engine::value::{Interval, Type, Value};
 
 /// A parameter's value and type.
 pub(crate) type Parameter = (Value, Type);
@@ -132,6 +132,15 @@ fn binary_text(oid: u32, mut bytes: Bytes) -> Result<String, SqlError> {
             let days = bytes.get_i32().saturating_add(POSTGRES_EPOCH_DAYS);
             of(Value::Date(days))
         }),
+        1186 => fixed(16).map(|()| {
+            let (micros, days, months) = (bytes.get_i64(), bytes.get_i32(), bytes.get_i32());
+            of(Value::Interval(Interval {
+                months,
+                days,
+                micros,
+            }))
+        }),
+        2950 => fixed(16).map(|()| uuid_text(bytes.get_u128())),
         1114 | 1184 => fixed(8).map(|()| {
             let micros = bytes.get_i64().saturating_add(POSTGRES_EPOCH_MICROS);
             of(match oid {
@@ -146,6 +155,13 @@ fn binary_text(oid: u32, mut bytes: Bytes) -> Result<String, SqlError> {
             "a binary parameter of type {other}"
         ))),
     }
+}
+
+/// The canonical form of a UUID.
+fn uuid_text(uuid: u128) -> String {
+    let digits = format!("{uuid:032x}");
+    let groups = [0..8, 8..12, 12..16, 16..20, 20..32];
+    groups.map(|group| &digits[group]).join("-")
 }
 
 fn numeric_text(bytes: &mut Bytes) -> Option<String> {
@@ -198,6 +214,35 @@ mod tests {
     use proptest::prelude::*;
     use rust_decimal::Decimal;
 
+    #[test]
+    fn binary_forms_mean_what_their_text_means() {
+        let interval = [
+            &3_723_000_000_i64.to_be_bytes()[..],
+            &2_i32.to_be_bytes(),
+            &14_i32.to_be_bytes(),
+        ]
+        .concat();
+        let table: [(u32, &[u8], &str); 8] = [
+            (16, &[1], "t"),
+            (21, &(-5_i16).to_be_bytes(), "-5"),
+            (26, &u32::MAX.to_be_bytes(), "4294967295"),
+            (1082, &9_000_i32.to_be_bytes(), "2024-08-22"),
+            (1184, &0_i64.to_be_bytes(), "2000-01-01 00:00:00+00"),
+            (1186, &interval, "1 year 2 mons 2 days 01:02:03"),
+            (
+                2950,
+                &0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128.to_be_bytes(),
+                "01234567-89ab-cdef-0123-456789abcdef",
+            ),
+            (3802, b"\x01{}", "{}"),
+        ];
+        for (oid, bytes, text) in table {
+            let bytes = Bytes::copy_from_slice(bytes);
+            assert_eq!(binary_text(oid, bytes).unwrap(), text, "{oid}");
+        }
+        assert!(binary_text(20, Bytes::from_static(b"1234567")).is_err());
+    }
+
     proptest! {
         #[test]
         fn numerics_survive_the_round_trip(mantissa in -(1_i128 << 95)..(1_i128 << 95), scale in 0_u32..28) {
@@ -210,7 +255,7 @@ mod tests {
 
         #[test]
         fn no_parameter_makes_it_panic(
-            oid in prop::sample::select(vec![0_u32, 16, 20, 21, 23, 25, 26, 700, 701, 1082, 1114, 1184, 1186, 1700, 3802, 9999]),
+            oid in prop::sample::select(vec![0_u32, 16, 20, 21, 23, 25, 26, 700, 701, 1082, 1114, 1184, 1186, 1700, 2950, 3802, 9999]),
             bytes in prop::collection::vec(any::<u8>(), 0..24),
             format in prop::sample::select(vec![Format::Text, Format::Binary]),
         ) {

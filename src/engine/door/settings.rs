@@ -124,6 +124,9 @@ impl Settings {
         };
         let stored = match definition.rule {
             Rule::Free => value.to_owned(),
+            Rule::Switch => switch(value)
+                .ok_or_else(|| invalid(&name, value))?
+                .to_owned(),
             Rule::Duration => {
                 duration_ms(value).ok_or_else(|| invalid(&name, value))?;
                 value.to_owned()
@@ -178,6 +181,8 @@ impl Settings {
     pub(crate) fn reset(&mut self, name: &str) -> Result<Option<(&'static str, String)>, SqlError> {
         let name = canonical(name);
         match (definition(&name), self.values.get(name.as_str())) {
+            // What cannot be set is what it was.
+            (Some(definition), _) if definition.rule == Rule::ReadOnly => Ok(None),
             (Some(_), Some(setting)) => self.set(&name, &setting.default.clone()),
             _ => {
                 self.values.remove(name.as_str());
@@ -192,6 +197,13 @@ impl Settings {
         for setting in self.values.values_mut() {
             setting.value.clone_from(&setting.default);
         }
+    }
+
+    /// A setting that is on or off.
+    pub(crate) fn is_on(&self, name: &str) -> bool {
+        self.values
+            .get(name)
+            .is_some_and(|setting| setting.value == "on")
     }
 
     /// How long a statement may take.
@@ -224,6 +236,15 @@ fn bounded(text: &str) -> &str {
         .rev()
         .find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]
+}
+
+/// `on` or `off`, from any of the words for them.
+fn switch(text: &str) -> Option<&'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "on" | "true" | "yes" | "1" | "t" | "y" => Some("on"),
+        "off" | "false" | "no" | "0" | "f" | "n" => Some("off"),
+        _ => None,
+    }
 }
 
 /// A time span as settings have it: `500`, `500ms`, `10s`, `2min`, `1h`, `1d`.
@@ -306,6 +327,11 @@ mod tests {
             ("client_encoding", "LATIN1", SqlState::InvalidParameterValue),
             ("server_version", "16", SqlState::CantChangeRuntimeParam),
             ("statement_timeout", "soon", SqlState::InvalidParameterValue),
+            (
+                "transaction_read_only",
+                "perhaps",
+                SqlState::InvalidParameterValue,
+            ),
         ];
         for (name, value, state) in table {
             assert_eq!(

@@ -7,6 +7,7 @@ use super::batch::Batch;
 use super::commands::not_planned;
 use super::memory::Memory;
 use super::session::{Session, Stop};
+use super::settings::Settings;
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::sql::Statement;
 
@@ -20,6 +21,15 @@ pub(crate) struct Transaction {
     pub(crate) written: Batch,
     /// Savepoints by name, each with how many documents had been written.
     pub(crate) savepoints: Vec<(String, usize)>,
+    /// The settings as they will be after the block.
+    after: Option<Box<After>>,
+}
+
+/// What SET in a block comes to. (ROLLBACK TO takes no SET back, as few clients would notice.)
+#[derive(Debug)]
+struct After {
+    commit: Settings,
+    rollback: Settings,
 }
 
 impl Transaction {
@@ -29,6 +39,14 @@ impl Transaction {
             status: TransactionStatus::Idle,
             written: Batch::new(memory),
             savepoints: Vec::new(),
+            after: None,
+        }
+    }
+
+    /// A setting has been set for longer than the block.
+    pub(crate) fn set(&mut self, set: impl FnOnce(&mut Settings)) {
+        if let Some(after) = &mut self.after {
+            set(&mut after.commit);
         }
     }
 
@@ -64,11 +82,11 @@ impl Session {
     /// Runs a statement that begins, ends or marks a block.
     pub(super) async fn transaction(&mut self, statement: Statement) -> Result<(), Stop> {
         match statement {
-            Statement::Begin => {
+            Statement::Begin { read_only } => {
                 if self.transaction.is_open() {
                     self.warn("25001", "there is already a transaction in progress");
                 } else {
-                    self.transaction.status = TransactionStatus::Transaction;
+                    self.begin(read_only)?;
                 }
                 self.wire.out.complete("BEGIN");
             }
@@ -77,7 +95,7 @@ impl Session {
                 if !self.transaction.is_open() {
                     self.warn("25P01", "there is no transaction in progress");
                 }
-                self.end_transaction();
+                self.end_transaction(false);
                 self.wire.out.complete("ROLLBACK");
             }
             Statement::Savepoint(name) => {
@@ -110,13 +128,44 @@ impl Session {
         Ok(())
     }
 
+    fn begin(&mut self, read_only: Option<bool>) -> Result<(), SqlError> {
+        self.transaction.status = TransactionStatus::Transaction;
+        self.transaction.after = Some(Box::new(After {
+            commit: self.settings.clone(),
+            rollback: self.settings.clone(),
+        }));
+        let read_only = match read_only {
+            Some(read_only) => read_only,
+            None => self.settings.is_on("default_transaction_read_only"),
+        };
+        let read_only = if read_only { "on" } else { "off" };
+        self.settings.set("transaction_read_only", read_only)?;
+        Ok(())
+    }
+
+    /// Refuses to write where only reading was asked for.
+    pub(super) fn check_writable(&self, statement: &str) -> Result<(), SqlError> {
+        let setting = if self.transaction.is_open() {
+            "transaction_read_only"
+        } else {
+            "default_transaction_read_only"
+        };
+        if !self.settings.is_on(setting) {
+            return Ok(());
+        }
+        Err(SqlError::new(
+            SqlState::ReadOnlySqlTransaction,
+            format!("cannot execute {statement} in a read-only transaction"),
+        ))
+    }
+
     async fn commit(&mut self) -> Result<(), Stop> {
         let failed = self.transaction.status == TransactionStatus::Error;
         if !self.transaction.is_open() {
             self.warn("25P01", "there is no transaction in progress");
         }
         // The block is over, whatever becomes of its batch.
-        let written = self.end_transaction().written;
+        let written = self.end_transaction(!failed).written;
         if failed {
             self.wire.out.complete("ROLLBACK");
             return Ok(());
@@ -126,9 +175,14 @@ impl Session {
         Ok(())
     }
 
-    fn end_transaction(&mut self) -> Transaction {
+    fn end_transaction(&mut self, commits: bool) -> Transaction {
         self.portals.clear();
-        std::mem::replace(&mut self.transaction, Transaction::new(&self.memory))
+        let mut ended = std::mem::replace(&mut self.transaction, Transaction::new(&self.memory));
+        if let Some(after) = ended.after.take() {
+            let After { commit, rollback } = *after;
+            self.replace_settings(if commits { commit } else { rollback });
+        }
+        ended
     }
 
     /// Refuses a statement that cannot be taken back.

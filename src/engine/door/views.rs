@@ -16,6 +16,7 @@ impl Session {
         query: Arc<Query>,
         view: &CreateView,
     ) -> Result<(), Stop> {
+        self.check_writable("CREATE VIEW")?;
         self.not_in_transaction("CREATE VIEW")?;
         let name: Arc<str> = own_name(&view.name)?.into();
         let exists = self.engine.catalog().get(&name).is_some();
@@ -48,6 +49,7 @@ impl Session {
         if_exists: bool,
         cascade: bool,
     ) -> Result<(), Stop> {
+        self.check_writable("DROP VIEW")?;
         self.not_in_transaction("DROP VIEW")?;
         for name in names {
             let name = own_name(&name)?;

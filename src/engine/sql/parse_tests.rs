@@ -92,10 +92,12 @@ fn statements_of_a_session() {
         local: false,
     };
     let table = [
-        ("BEGIN", Statement::Begin),
+        ("BEGIN", Statement::Begin { read_only: None }),
         (
             "START TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY",
-            Statement::Begin,
+            Statement::Begin {
+                read_only: Some(true),
+            },
         ),
         ("COMMIT WORK", Statement::Commit),
         ("END", Statement::Commit),

@@ -21,13 +21,13 @@ pub(super) fn statement(
         "RESET" => Statement::Reset(all_or_setting(cursor)?),
         "BEGIN" => {
             let _ = cursor.word("WORK") || cursor.word("TRANSACTION");
-            transaction_modes(cursor)?;
-            Statement::Begin
+            let read_only = transaction_modes(cursor)?;
+            Statement::Begin { read_only }
         }
         "START" => {
             cursor.keywords(&["TRANSACTION"])?;
-            transaction_modes(cursor)?;
-            Statement::Begin
+            let read_only = transaction_modes(cursor)?;
+            Statement::Begin { read_only }
         }
         "COMMIT" | "END" => {
             end_of_transaction(cursor)?;
@@ -102,15 +102,19 @@ fn setting_name(cursor: &mut Cursor<'_>) -> Result<String, SqlError> {
 
 fn set(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     let local = cursor.word("LOCAL");
-    if !local && cursor.words(&["SESSION", "CHARACTERISTICS", "AS", "TRANSACTION"])
-        || cursor.word("TRANSACTION")
-    {
-        transaction_modes(cursor)?;
-        // Every transaction is serializable already, whatever level was asked for.
+    let all = !local && cursor.words(&["SESSION", "CHARACTERISTICS", "AS", "TRANSACTION"]);
+    if all || cursor.word("TRANSACTION") {
+        let prefix = if all { "default_" } else { "" };
+        let (name, values) = match transaction_modes(cursor)? {
+            Some(true) => ("transaction_read_only", Some(vec!["on".to_owned()])),
+            Some(false) => ("transaction_read_only", Some(vec!["off".to_owned()])),
+            // Every transaction is serializable already, whatever level was asked for.
+            None => ("transaction_isolation", None),
+        };
         return Ok(Statement::Set {
-            name: "transaction_isolation".to_owned(),
-            values: None,
-            local,
+            name: format!("{prefix}{name}"),
+            values,
+            local: !all,
         });
     }
     let session_authorization = cursor.words(&["SESSION", "AUTHORIZATION"]);
@@ -120,14 +124,14 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
         cursor.word("SESSION");
         setting_name(cursor)?
     };
-    if !session_authorization && name != "timezone" && name != "role" {
+    if !session_authorization && !["timezone", "role", "names"].contains(&&*name) {
         if !cursor.has_token(&Token::Eq) && !cursor.word("TO") {
             return Err(cursor.expected("= or TO"));
         }
     } else {
         let _ = cursor.has_token(&Token::Eq) || cursor.word("TO");
     }
-    if cursor.word("DEFAULT") {
+    if cursor.word("DEFAULT") || name == "timezone" && cursor.word("LOCAL") {
         return Ok(Statement::Set {
             name,
             values: None,
@@ -145,26 +149,29 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     })
 }
 
-/// `ISOLATION LEVEL ...`, `READ ONLY`, `READ WRITE`, `[NOT] DEFERRABLE`: accepted, because the engine's only level is the
-/// strictest.
-fn transaction_modes(cursor: &mut Cursor<'_>) -> Result<(), SqlError> {
-    const MODES: [&[&str]; 8] = [
+/// `ISOLATION LEVEL ...`, `[NOT] DEFERRABLE`: accepted, because the engine's only level is the strictest. Answers whether
+/// `READ ONLY` or `READ WRITE` was said.
+fn transaction_modes(cursor: &mut Cursor<'_>) -> Result<Option<bool>, SqlError> {
+    const MODES: [&[&str]; 6] = [
         &["ISOLATION", "LEVEL", "SERIALIZABLE"],
         &["ISOLATION", "LEVEL", "REPEATABLE", "READ"],
         &["ISOLATION", "LEVEL", "READ", "COMMITTED"],
         &["ISOLATION", "LEVEL", "READ", "UNCOMMITTED"],
-        &["READ", "ONLY"],
-        &["READ", "WRITE"],
         &["NOT", "DEFERRABLE"],
         &["DEFERRABLE"],
     ];
+    let mut read_only = None;
     while !cursor.at_end() {
-        if !MODES.iter().any(|mode| cursor.words(mode)) {
+        if cursor.words(&["READ", "ONLY"]) {
+            read_only = Some(true);
+        } else if cursor.words(&["READ", "WRITE"]) {
+            read_only = Some(false);
+        } else if !MODES.iter().any(|mode| cursor.words(mode)) {
             return Err(cursor.expected("a transaction mode"));
         }
         cursor.comma();
     }
-    Ok(())
+    Ok(read_only)
 }
 
 fn end_of_transaction(cursor: &mut Cursor<'_>) -> Result<(), SqlError> {

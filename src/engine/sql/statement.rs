@@ -61,7 +61,10 @@ pub enum Statement {
     /// `RESET name`; `None` is ALL.
     Reset(Option<String>),
     /// `BEGIN`, `START TRANSACTION`
-    Begin,
+    Begin {
+        /// READ ONLY, READ WRITE, or whatever the session has set.
+        read_only: Option<bool>,
+    },
     /// `COMMIT`, `END`
     Commit,
     /// `ROLLBACK`, `ABORT`

@@ -15,6 +15,8 @@ pub(super) enum Rule {
     ReadOnly,
     /// A time span, milliseconds when it has no unit.
     Duration,
+    /// On or off.
+    Switch,
 }
 
 /// A setting that every session has.
@@ -52,6 +54,13 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         Rule::Free,
         true,
         "Sets the application name to be reported in logs.",
+    ),
+    setting(
+        "backslash_quote",
+        "safe_encoding",
+        Rule::Free,
+        false,
+        "Accepted and ignored: strings have no backslashes.",
     ),
     setting(
         "bytea_output",
@@ -96,9 +105,16 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         "Sets the isolation level of each new transaction.",
     ),
     setting(
+        "default_transaction_deferrable",
+        "off",
+        Rule::Switch,
+        false,
+        "Accepted and ignored: nothing waits for anything.",
+    ),
+    setting(
         "default_transaction_read_only",
         "off",
-        Rule::Free,
+        Rule::Switch,
         false,
         "Sets the default read-only status of new transactions.",
     ),
@@ -108,6 +124,13 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         Rule::Free,
         false,
         "Doubles are always shown with their shortest exact digits.",
+    ),
+    setting(
+        "idle_session_timeout",
+        "0",
+        Rule::Free,
+        false,
+        "Accepted and ignored: an idle session costs nothing.",
     ),
     setting(
         "idle_in_transaction_session_timeout",
@@ -138,6 +161,48 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         "Shows whether the current user is a superuser.",
     ),
     setting(
+        "lc_collate",
+        "C",
+        Rule::ReadOnly,
+        false,
+        "Shows the collation order locale.",
+    ),
+    setting(
+        "lc_ctype",
+        "C",
+        Rule::ReadOnly,
+        false,
+        "Shows the character classification and case conversion locale.",
+    ),
+    setting(
+        "lc_messages",
+        "C",
+        Rule::Free,
+        false,
+        "Accepted and ignored: messages are in English.",
+    ),
+    setting(
+        "lc_monetary",
+        "C",
+        Rule::Free,
+        false,
+        "Accepted and ignored: amounts are not formatted.",
+    ),
+    setting(
+        "lc_numeric",
+        "C",
+        Rule::Free,
+        false,
+        "Accepted and ignored: numbers have a decimal point.",
+    ),
+    setting(
+        "lc_time",
+        "C",
+        Rule::Free,
+        false,
+        "Accepted and ignored: dates are not spelled out.",
+    ),
+    setting(
         "lock_timeout",
         "0",
         Rule::Free,
@@ -164,6 +229,13 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         Rule::ReadOnly,
         true,
         "Shows the engine's version.",
+    ),
+    setting(
+        "role",
+        "none",
+        Rule::Fixed(&["none", "materialize"]),
+        false,
+        "Sets the current role; the embedded engine has one.",
     ),
     setting(
         "search_path",
@@ -229,6 +301,13 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         "Sets the time zone for displaying time stamps.",
     ),
     setting(
+        "transaction_deferrable",
+        "off",
+        Rule::Switch,
+        false,
+        "Accepted and ignored: nothing waits for anything.",
+    ),
+    setting(
         "transaction_isolation",
         "serializable",
         Rule::Free,
@@ -238,7 +317,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
     setting(
         "transaction_read_only",
         "off",
-        Rule::Free,
+        Rule::Switch,
         false,
         "Sets the current transaction's read-only status.",
     ),
