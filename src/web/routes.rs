@@ -85,7 +85,9 @@ async fn guarded(request: Request, site: Arc<Site>) -> Reply {
             .to_str()
             .is_ok_and(|origin| site.guard.origin_is_named(origin))
     });
-    let answered = if site.guard.host_is_ours(text(&request.headers, HOST)) {
+    let answered = if request.headers.get_all(HOST).iter().count() > 1 {
+        Err(Refusal::bad_request("the request names two hosts"))
+    } else if site.guard.host_is_ours(text(&request.headers, HOST)) {
         answer(request, site).await
     } else {
         Err(
@@ -174,7 +176,7 @@ fn carrier(request: &Request, site: &Site, form: Form) -> Result<Carrier, Refusa
     } else {
         Held::FromNow
     };
-    if websocket::is_asked_for(&request.headers) {
+    if request.method == Method::GET && websocket::is_asked_for(&request.headers) {
         if !site
             .guard
             .origin_may_connect(text(&request.headers, ORIGIN), text(&request.headers, HOST))

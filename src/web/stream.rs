@@ -20,6 +20,7 @@ use super::log::{Message, Step};
 use super::metrics::Metrics;
 use super::reply::Refusal;
 use super::wire;
+use crate::core::catalog;
 
 /// What the query of a stream says.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,6 +72,8 @@ pub(crate) fn several(query: &HashMap<String, String>) -> Result<Vec<String>, Re
         .map(str::trim)
         .filter(|name| !name.is_empty())
     {
+        // A view under two of its names would come twice under one.
+        let name = catalog::canonical(name);
         if !views.iter().any(|view| view == name) {
             views.push(view_name(name)?);
         }
@@ -246,3 +249,6 @@ fn notice(text: Utf8Bytes) -> Message {
         frames: 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -157,6 +157,21 @@ async fn requests_that_make_no_sense_are_told_why() {
         let body: Value = serde_json::from_str(body).unwrap();
         assert!(!body["error"].as_str().unwrap().is_empty(), "{path}");
     }
+    let upgrade = "HEAD /api/stream/top10 HTTP/1.1\r\nHost: localhost\r\nSec-WebSocket-Key: +\r\nSec-WebSocket-Version: 13\r\n\
+                   Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    for (request, status) in [
+        (
+            "GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+            400,
+        ),
+        (upgrade, 426),
+    ] {
+        let answer = raw(&server, request, "\r\n\r\n").await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
     let post = "POST /api/views HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     assert!(
         raw(&server, post, "no such text")
