@@ -87,14 +87,14 @@ impl Recorder {
         self.tail.position.clone()
     }
 
-    /// Appends a batch; what is there already leaves it.
-    pub(super) async fn send(mut self, mut batch: Batch) -> (Self, Batch, Result<Sent, SinkError>) {
+    /// Appends what is not there already of a batch.
+    pub(super) async fn send(mut self, batch: Batch) -> (Self, Batch, Result<Sent, SinkError>) {
         let written = tokio::task::spawn_blocking(move || {
-            let repeats =
-                batch.retain(|entry| entry.key.is_none_or(|key| !self.tail.seen(key))) as u64;
-            let sent = self.append(&batch).map(|()| Sent {
-                durable: batch.len() as u64,
-                repeats,
+            let mut new = batch.clone();
+            let repeats = new.retain(|entry| entry.key.is_none_or(|key| !self.tail.seen(key)));
+            let sent = self.append(&new).map(|()| Sent {
+                durable: new.len() as u64,
+                repeats: repeats as u64,
             });
             (self, batch, sent)
         });
