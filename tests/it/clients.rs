@@ -4,6 +4,7 @@
 mod copying;
 mod crowds;
 mod drivers;
+mod noise;
 mod raw;
 mod sessions;
 mod subscribing;

@@ -14,6 +14,9 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// The longest opening packet, Postgres' own bound. A longer one is not a Postgres client, and is hung up on.
 pub(crate) const OPENING_BYTES_MAX: usize = 10_000;
 
+/// The least that a read of a large message asks for.
+const READ_BYTES: usize = 64 << 10;
+
 /// The largest number of parameters of one Bind is what 16 bits say; this is what fits into a message at all.
 const LENGTH_BYTES: usize = 4;
 
@@ -189,7 +192,9 @@ pub(crate) fn message(buffer: &mut BytesMut) -> Result<Option<Message>, Protocol
         return Err(ProtocolError::TooLong(length));
     }
     if buffer.len() < 1 + length {
-        buffer.reserve(1 + length - buffer.len());
+        // Room for as much as is there already: what a length promises is believed as it comes.
+        let rest = 1 + length - buffer.len();
+        buffer.reserve(rest.min(buffer.len().max(READ_BYTES)));
         return Ok(None);
     }
     let mut bytes = buffer.split_to(1 + length).freeze();

@@ -332,3 +332,20 @@ proptest! {
         let _ = parse(&words.join(" "));
     }
 }
+
+#[test]
+fn a_text_of_too_many_tokens_is_refused_and_a_long_one_of_few_is_not() {
+    let list = format!("SELECT 1 IN (1{})", ",1".repeat(text::TOKENS_MAX / 2));
+    assert_eq!(
+        parse(&list).unwrap_err().state,
+        SqlState::ProgramLimitExceeded
+    );
+    let document = "x".repeat(text::STATEMENT_BYTES_MAX - 100);
+    let insert = format!("INSERT INTO wikirecent VALUES ('{document}')");
+    assert_eq!(parse(&insert).unwrap().len(), 1);
+    let long = format!("INSERT INTO wikirecent VALUES ('{document}{document}')");
+    assert_eq!(
+        parse(&long).unwrap_err().state,
+        SqlState::ProgramLimitExceeded
+    );
+}

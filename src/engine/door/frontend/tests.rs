@@ -138,4 +138,54 @@ proptest! {
         let _ = opening(&mut packet);
         let _ = opening(&mut BytesMut::from(&body[..]));
     }
+
+    #[test]
+    fn a_stream_of_anything_is_read_alike_in_any_pieces(
+        stream in prop::collection::vec(piece(), 0..8).prop_map(|pieces| pieces.concat()),
+        cuts in prop::collection::vec(1_usize..40, 1..20),
+    ) {
+        let whole = read_all(&mut [&stream[..]].into_iter());
+        let mut rest = &stream[..];
+        let mut cuts = cuts.iter().cycle();
+        let mut pieces = std::iter::from_fn(|| {
+            let at = (*cuts.next()?).min(rest.len());
+            let (piece, after) = rest.split_at(at);
+            rest = after;
+            (!piece.is_empty()).then_some(piece)
+        });
+        prop_assert_eq!(read_all(&mut pieces), whole);
+    }
+}
+
+/// Whole messages, torn ones, and bytes that are none.
+fn piece() -> impl Strategy<Value = Vec<u8>> {
+    let kind = prop::sample::select(b"QPBDECHSdcfpX\x16".to_vec());
+    let body = prop::collection::vec(prop::sample::select(b"SP\0\x01a\xff".to_vec()), 0..24);
+    let message = (kind, body, -3_i32..4).prop_map(|(kind, body, lie)| {
+        let mut message = vec![kind];
+        message.extend((body.len() as i32 + 4 + lie).to_be_bytes());
+        message.extend(body);
+        message
+    });
+    let promise = Just(b"Q\x00\xff\xff\xff".to_vec());
+    prop_oneof![8 => message, 1 => promise, 1 => prop::collection::vec(any::<u8>(), 0..12)]
+}
+
+/// What a connection reads, up to the error that ends it. No promise of a long message makes it take much memory.
+fn read_all(pieces: &mut dyn Iterator<Item = &[u8]>) -> (Vec<Message>, Option<ProtocolError>) {
+    let (mut buffer, mut messages, mut received) = (BytesMut::new(), Vec::new(), 0);
+    for piece in pieces {
+        received += piece.len();
+        buffer.extend_from_slice(piece);
+        loop {
+            let _ = waiting(&buffer).count();
+            match message(&mut buffer) {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => break,
+                Err(error) => return (messages, Some(error)),
+            }
+        }
+        assert!(buffer.capacity() <= 4 * (received + READ_BYTES));
+    }
+    (messages, None)
 }
