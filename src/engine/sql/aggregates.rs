@@ -2,10 +2,12 @@
 
 use sqlparser::ast;
 
-use super::bind::{AGGREGATE_BASE, Binder, Bound, Place, call, called};
-use super::functions::{no_function, plain_argument};
+use super::bind::{AGGREGATE_BASE, Binder, Place};
+use super::bound::{Bound, call, called};
+use super::functions::plain_argument;
 use super::query::ordered_by;
 use super::scope::Scope;
+use super::signatures::no_function;
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::expr::{Expr, Function};
 use crate::engine::plan::{Aggregate, AggregateFunction, OrderKey};

@@ -2,7 +2,8 @@
 
 use sqlparser::ast;
 
-use super::bind::{Binder, Bound, call, called};
+use super::bind::Binder;
+use super::bound::{Bound, call, called};
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::expr::{Expr, Function};
 use crate::engine::value::{Type, Value};

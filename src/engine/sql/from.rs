@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use sqlparser::ast;
 
-use super::bind::{Binder, Place, call};
+use super::bind::{Binder, Place};
+use super::bound::call;
 use super::context::{Rows, closest};
 use super::cursor::{fold, name_of};
 use super::query::{one_row, rename};

@@ -1,128 +1,18 @@
-//! Functions by name: a table of those whose arguments have fixed types, and the others one by one.
+//! Functions by name: those that are more than their arguments' types, one by one; the others are in a table
+//! ([`super::signatures`]).
 
 use sqlparser::ast;
 
 use super::aggregates::aggregate_named;
-use super::bind::{Binder, Bound, Place, call, called};
-use super::casts;
-use super::context::{Purpose, closest};
+use super::bind::{Binder, Place};
+use super::bound::{Bound, call, called};
 use super::scope::{Names, Scope};
 use super::{cursor, parse};
 use crate::engine::error::{SqlError, SqlState};
-use crate::engine::expr::{Expr, Field, Function};
+use crate::engine::expr::{Expr, Function};
 use crate::engine::value::{Type, Value};
 
-use Type::{BigInt, Bool, Double, Numeric, Text};
-
-/// A function of fixed types.
-struct Signature {
-    name: &'static str,
-    arguments: &'static [Type],
-    result: Type,
-    function: Function,
-}
-
-const fn of(
-    name: &'static str,
-    arguments: &'static [Type],
-    result: Type,
-    function: Function,
-) -> Signature {
-    Signature {
-        name,
-        arguments,
-        result,
-        function,
-    }
-}
-
-const SIGNATURES: &[Signature] = &[
-    of("lower", &[Text], Text, Function::Lower),
-    of("upper", &[Text], Text, Function::Upper),
-    of("length", &[Text], BigInt, Function::Length),
-    of("char_length", &[Text], BigInt, Function::Length),
-    of("character_length", &[Text], BigInt, Function::Length),
-    of("substr", &[Text, BigInt], Text, Function::Substring),
-    of("substr", &[Text, BigInt, BigInt], Text, Function::Substring),
-    of("substring", &[Text, BigInt], Text, Function::Substring),
-    of(
-        "substring",
-        &[Text, BigInt, BigInt],
-        Text,
-        Function::Substring,
-    ),
-    of("strpos", &[Text, Text], BigInt, Function::Position),
-    of("left", &[Text, BigInt], Text, Function::Left),
-    of("right", &[Text, BigInt], Text, Function::Right),
-    of("replace", &[Text, Text, Text], Text, Function::Replace),
-    of("ltrim", &[Text, Text], Text, Function::TrimStart),
-    of("rtrim", &[Text, Text], Text, Function::TrimEnd),
-    of("btrim", &[Text, Text], Text, Function::Trim),
-    of("starts_with", &[Text, Text], Bool, Function::StartsWith),
-    of(
-        "split_part",
-        &[Text, Text, BigInt],
-        Text,
-        Function::SplitPart,
-    ),
-    of("quote_ident", &[Text], Text, Function::QuoteIdent),
-    of("abs", &[BigInt], BigInt, Function::Abs),
-    of("abs", &[Numeric], Numeric, Function::Abs),
-    of("abs", &[Double], Double, Function::Abs),
-    of("floor", &[Numeric], Numeric, Function::Floor),
-    of("floor", &[Double], Double, Function::Floor),
-    of("ceil", &[Numeric], Numeric, Function::Ceil),
-    of("ceil", &[Double], Double, Function::Ceil),
-    of("ceiling", &[Numeric], Numeric, Function::Ceil),
-    of("ceiling", &[Double], Double, Function::Ceil),
-    of("round", &[Numeric], Numeric, Function::Round),
-    of("round", &[Double], Double, Function::Round),
-    of("round", &[Numeric, BigInt], Numeric, Function::Round),
-    of("mod", &[BigInt, BigInt], BigInt, Function::Modulo),
-    of("mod", &[Numeric, Numeric], Numeric, Function::Modulo),
-    of(
-        "to_timestamp",
-        &[Double],
-        Type::TimestampTz,
-        Function::ToTimestamp,
-    ),
-    of(
-        "array_to_string",
-        &[Text, Text],
-        Text,
-        Function::ArrayToString,
-    ),
-    of(
-        "array_to_string",
-        &[Text, Text, Text],
-        Text,
-        Function::ArrayToString,
-    ),
-    of("cardinality", &[Text], BigInt, Function::ArrayLength),
-];
-
-/// Other functions that are here, for hints.
-const OTHERS: &[&str] = &[
-    "coalesce",
-    "nullif",
-    "greatest",
-    "least",
-    "concat",
-    "date_trunc",
-    "date_part",
-    "extract",
-    "now",
-    "mz_now",
-    "count",
-    "sum",
-    "min",
-    "max",
-    "avg",
-    "position",
-    "trim",
-    "array_length",
-    "array_upper",
-];
+use Type::{BigInt, Bool, Text};
 
 impl Binder<'_> {
     pub(super) fn function(
@@ -272,41 +162,6 @@ impl Binder<'_> {
         Ok(Bound::Typed(result, Text))
     }
 
-    /// The function of the table whose types fit best; or one that is defined by SQL.
-    fn overloaded(&self, name: &str, arguments: Vec<Bound>) -> Result<Bound, SqlError> {
-        let fits = |signature: &&Signature| {
-            signature.name == name
-                && signature.arguments.len() == arguments.len()
-                && signature
-                    .arguments
-                    .iter()
-                    .zip(&arguments)
-                    .all(|(wanted, given)| {
-                        given.ty().is_none_or(|ty| casts::is_implicit(ty, *wanted))
-                    })
-        };
-        let exact = |signature: &&Signature| {
-            let pairs = signature.arguments.iter().zip(&arguments);
-            pairs
-                .filter(|(wanted, given)| given.ty() == Some(**wanted))
-                .count()
-        };
-        // Of several that fit equally well the first one is taken.
-        let best = SIGNATURES.iter().filter(fits).rev().max_by_key(exact);
-        if let Some(signature) = best {
-            let exprs = arguments
-                .into_iter()
-                .zip(signature.arguments)
-                .map(|(argument, ty)| self.coerce(argument, *ty))
-                .collect::<Result<_, _>>()?;
-            return Ok(called(signature.function, exprs, signature.result));
-        }
-        if let Some(body) = self.context.relations.function(name, arguments.len()) {
-            return self.sql_function(&body, arguments);
-        }
-        Err(no_function(name, &arguments))
-    }
-
     /// A function that stands for an SQL expression over its arguments.
     pub(super) fn sql_function(
         &self,
@@ -323,106 +178,6 @@ impl Binder<'_> {
             ..Scope::empty(names)
         };
         self.bind(&parsed, &scope, &Place::plain("a function"))
-    }
-
-    fn calendar(
-        &self,
-        name: &str,
-        field: &ast::Expr,
-        value: &ast::Expr,
-        scope: &Scope<'_>,
-        place: &Place<'_>,
-    ) -> Result<Bound, SqlError> {
-        let Expr::Literal(Value::Text(field), _) = self.bind_as(field, Text, scope, place)? else {
-            return Err(SqlError::unsupported(format_args!(
-                "{name}() with a field that is not constant"
-            )));
-        };
-        let value = self.bind(value, scope, place)?;
-        if name == "date_trunc" {
-            self.date_trunc(&field, value)
-        } else {
-            // date_part is extract as a double; a date is a time there.
-            let (value, ty) = self.moment(value)?;
-            let extracted = self.extracted(&field, Bound::Typed(value, ty))?;
-            Ok(Bound::Typed(self.coerce(extracted, Double)?, Double))
-        }
-    }
-
-    fn date_trunc(&self, name: &str, value: Bound) -> Result<Bound, SqlError> {
-        let (value, ty) = self.moment(value)?;
-        let field = field_named(name, ty)?;
-        if !field.truncates() {
-            return Err(unknown_field(name, ty));
-        }
-        Ok(called(Function::DateTrunc(field), vec![value], ty))
-    }
-
-    pub(super) fn extracted(&self, name: &str, value: Bound) -> Result<Bound, SqlError> {
-        let (value, ty) = match value {
-            Bound::Typed(date, Type::Date) => (date, Type::Date),
-            value => self.moment(value)?,
-        };
-        let field = field_named(name, ty)?;
-        if ty == Type::Date && field.is_within_day() {
-            return Err(SqlError::new(
-                SqlState::FeatureNotSupported,
-                format!("unit \"{name}\" not supported for type date"),
-            ));
-        }
-        Ok(called(Function::Extract(field), vec![value], Numeric))
-    }
-
-    /// A point in time or an interval.
-    fn moment(&self, value: Bound) -> Result<(Expr, Type), SqlError> {
-        let ty = match value.ty() {
-            Some(ty @ (Type::Interval | Type::Timestamp)) => ty,
-            _ => Type::TimestampTz,
-        };
-        Ok((self.coerce(value, ty)?, ty))
-    }
-
-    fn now(&self, name: &str, ty: Type) -> Result<Bound, SqlError> {
-        if self.context.purpose == Purpose::Maintained {
-            return Err(SqlError::new(
-                SqlState::FeatureNotSupported,
-                format!("{name}() cannot be kept up to date in a view or a subscription"),
-            )
-            .hint("Compare mz_now() in WHERE instead: mz_now() <= dt + INTERVAL '1 hour'."));
-        }
-        let micros = i64::try_from(self.context.now_ms)
-            .ok()
-            .and_then(|ms| ms.checked_mul(1_000))
-            .unwrap_or(i64::MAX);
-        let now = Bound::constant(Value::TimestampTz(micros), Type::TimestampTz);
-        Ok(Bound::Typed(self.explicit(now, ty)?, ty))
-    }
-
-    /// There is no time zone but UTC: in it a point in time is what a clock shows, and the other way round.
-    fn at_time_zone(&self, moment: Bound, zone: &Expr) -> Result<Bound, SqlError> {
-        let is_utc = match zone {
-            Expr::Literal(Value::Text(zone), _) => {
-                let zone = zone.to_ascii_uppercase();
-                matches!(
-                    &*zone,
-                    "UTC" | "GMT" | "Z" | "ETC/UTC" | "ETC/GMT" | "ZULU" | "UCT"
-                )
-            }
-            _ => false,
-        };
-        if !is_utc {
-            return Err(SqlError::unsupported("a time zone other than UTC"));
-        }
-        let (expr, from) = self.moment(moment)?;
-        let to = match from {
-            Type::TimestampTz => Type::Timestamp,
-            Type::Timestamp => Type::TimestampTz,
-            _ => return Err(SqlError::unsupported("an interval AT TIME ZONE")),
-        };
-        Ok(Bound::Typed(
-            self.explicit(Bound::Typed(expr, from), to)?,
-            to,
-        ))
     }
 
     /// The functions whose arguments SQL separates by words.
@@ -521,41 +276,5 @@ pub(super) fn plain_argument(argument: &ast::FunctionArg) -> Result<&ast::Expr, 
             "only count(*) takes a star",
         )),
         _ => Err(SqlError::unsupported("a named argument")),
-    }
-}
-
-fn field_named(name: &str, ty: Type) -> Result<Field, SqlError> {
-    Field::named(&name.to_lowercase()).ok_or_else(|| unknown_field(name, ty))
-}
-
-fn unknown_field(name: &str, ty: Type) -> SqlError {
-    SqlError::new(
-        SqlState::InvalidParameterValue,
-        format!("unit \"{name}\" not recognized for type {ty}"),
-    )
-}
-
-pub(super) fn no_function(name: &str, arguments: &[Bound]) -> SqlError {
-    let types: Vec<String> = arguments.iter().map(Bound::type_name).collect();
-    let error = SqlError::new(
-        SqlState::UndefinedFunction,
-        format!("function {name}({}) does not exist", types.join(", ")),
-    );
-    let known = |candidate: &str| {
-        SIGNATURES
-            .iter()
-            .any(|signature| signature.name == candidate)
-            || OTHERS.contains(&candidate)
-    };
-    if known(name) {
-        return error.hint("You might need to add explicit type casts.");
-    }
-    let candidates = SIGNATURES
-        .iter()
-        .map(|signature| signature.name)
-        .chain(OTHERS.iter().copied());
-    match closest(name, candidates) {
-        Some(candidate) => error.hint(format!("Perhaps you meant the function {candidate}().")),
-        None => error.hint("Materialize has more functions: start wikitop with --materialize URL."),
     }
 }

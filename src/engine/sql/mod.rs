@@ -5,16 +5,21 @@
 
 mod aggregates;
 mod bind;
+mod bound;
+mod calendar;
 mod casts;
 mod column_names;
 mod conditions;
 mod context;
+mod copy_parse;
 mod cursor;
 mod filter;
 mod from;
 mod functions;
 mod grouping;
+mod literals;
 mod operators;
+mod outputs;
 mod parse;
 mod per_row;
 mod query;
@@ -22,6 +27,7 @@ mod scope;
 mod select;
 mod session_parse;
 mod set_operations;
+mod signatures;
 mod simplify;
 mod statement;
 mod subquery;
@@ -73,7 +79,7 @@ pub fn plan_query(query: &ast::Query, context: &Context<'_>) -> Result<Query, Sq
     let plan = simplify::simplified(plan);
     binder.check_subqueries(&plan)?;
     if binder.uses_now.get() && !plan.reads().is_empty() {
-        return Err(bind::now_misplaced());
+        return Err(literals::now_misplaced());
     }
     Ok(Query {
         plan,

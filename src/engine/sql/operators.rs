@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use sqlparser::ast::{self, BinaryOperator as Op, UnaryOperator};
 
-use super::bind::{Binder, Bound, Place, call, called, computed};
+use super::bind::{Binder, Place};
+use super::bound::{Bound, call, called, computed};
 use super::casts;
 use super::scope::Scope;
 use crate::engine::error::{SqlError, SqlState};

@@ -8,7 +8,8 @@ use std::cell::RefCell;
 
 use sqlparser::ast;
 
-use super::bind::{Binder, Bound, Place, call, called};
+use super::bind::{Binder, Place};
+use super::bound::{Bound, call, called};
 use super::grouping::Grouping;
 use super::query::ordered_by;
 use super::scope::Scope;

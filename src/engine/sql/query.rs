@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use sqlparser::ast;
 
-use super::bind::{Binder, Bound, Place};
+use super::bind::{Binder, Place};
+use super::bound::Bound;
 use super::cursor::fold;
 use super::scope::{Names, Planned, Scope, ScopeColumn};
 use crate::engine::error::{SqlError, SqlState};
@@ -198,7 +199,7 @@ impl Binder<'_> {
         let count = match bound {
             // Numbers of any kind count rows, as in Postgres.
             Bound::Typed(expr, Type::Numeric | Type::Double) => {
-                super::bind::call(Function::Cast(Type::BigInt), vec![expr], Type::BigInt)
+                super::bound::call(Function::Cast(Type::BigInt), vec![expr], Type::BigInt)
             }
             other => self.coerce(other, Type::BigInt)?,
         };

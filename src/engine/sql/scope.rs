@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::bind::Bound;
+use super::bound::Bound;
 use super::context::closest;
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::plan::{OrderKey, Plan};

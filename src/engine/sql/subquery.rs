@@ -2,7 +2,8 @@
 
 use sqlparser::ast;
 
-use super::bind::{Binder, Bound, Place};
+use super::bind::{Binder, Place};
+use super::bound::Bound;
 use super::casts;
 use super::conditions::any_of;
 use super::context::Purpose;

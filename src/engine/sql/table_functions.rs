@@ -5,7 +5,8 @@
 
 use sqlparser::ast;
 
-use super::bind::{Binder, Bound, Place, call};
+use super::bind::{Binder, Place};
+use super::bound::{Bound, call};
 use super::cursor::{fold, name_of};
 use super::query::one_row;
 use super::scope::{Names, Planned, Scope};

@@ -4,8 +4,10 @@
 
 use sqlparser::ast;
 
-use super::bind::{Binder, Bound, Place, call, now_misplaced};
+use super::bind::{Binder, Place};
+use super::bound::{Bound, call};
 use super::cursor::name_of;
+use super::literals::now_misplaced;
 use super::operators::comparison;
 use super::scope::Scope;
 use crate::engine::error::{SqlError, SqlState};
