@@ -39,6 +39,8 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// over everything that it holds before it says anything, and whoever gave up earlier would make it begin again; that its machine is
 /// still there, TCP asks meanwhile.
 const SNAPSHOT_SILENCE_FACTOR: u32 = 120;
+/// How many times longer an engine may take to begin to answer: a minute. A busy one plans a query for seconds.
+const ANSWER_SILENCE_FACTOR: u32 = 4;
 /// How often in a row something that looks permanent is believed to pass, once the subscription has been open: an engine that
 /// restarts may let clients in before its views are there.
 const REFUSALS_MAX: u32 = 8;
@@ -151,7 +153,7 @@ impl Subscription {
             query => query,
         };
         Subscription {
-            phase: connecting(&address, &target),
+            phase: connecting(&address, &target, SILENCE_MAX),
             address,
             target,
             silence_max: SILENCE_MAX,
@@ -167,6 +169,8 @@ impl Subscription {
     /// The same with another limit for an engine's silence than [`SILENCE_MAX`].
     pub fn with_silence_max(mut self, silence_max: Duration) -> Self {
         self.silence_max = silence_max;
+        // Nobody has called `next` yet, so the attempt has not begun.
+        self.phase = connecting(&self.address, &self.target, silence_max);
         self
     }
 
@@ -242,7 +246,9 @@ impl Subscription {
                 let reason = format!("the engine has said nothing for {:?}", self.silence());
                 self.lose(FeedError::Passing(reason));
             }
-            Happened::Waited => self.phase = connecting(&self.address, &self.target),
+            Happened::Waited => {
+                self.phase = connecting(&self.address, &self.target, self.silence_max);
+            }
         }
     }
 
@@ -310,9 +316,10 @@ impl Subscription {
     }
 }
 
-fn connecting(address: &Address, target: &Target) -> Phase {
+fn connecting(address: &Address, target: &Target, silence_max: Duration) -> Phase {
     let (address, target) = (address.clone(), target.clone());
     Phase::Connecting(Box::pin(async move {
-        Feed::open(&address, &target).await.map(Box::new)
+        let wait_max = silence_max * ANSWER_SILENCE_FACTOR;
+        Feed::open(&address, &target, wait_max).await.map(Box::new)
     }))
 }

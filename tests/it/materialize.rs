@@ -301,14 +301,15 @@ async fn a_missing_right_is_not_asked_for_again() {
 #[tokio::test]
 async fn a_silent_engine_is_left_and_found_again() {
     let server = Server::play("silent-26.19.txt").await;
-    let silence_max = Duration::from_millis(400);
+    let silence_max = Duration::from_secs(1);
     let mut subscription = subscribe(&server, "top10").with_silence_max(silence_max);
+    expect_reconnecting(&mut subscription, "the engine has not answered for 4s").await;
     expect_opened(&mut subscription).await;
     assert_eq!(
         lines(&*next_frame(&mut subscription).await),
         [r#"+ "bob"|"1""#]
     );
-    expect_reconnecting(&mut subscription, "the engine has said nothing for 400ms").await;
+    expect_reconnecting(&mut subscription, "the engine has said nothing for 1s").await;
     expect_opened(&mut subscription).await;
     assert_eq!(
         lines(&*next_frame(&mut subscription).await),

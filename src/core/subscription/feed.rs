@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use tokio_postgres::error::SqlState;
@@ -34,7 +35,12 @@ pub(super) enum FeedError {
 }
 
 impl Feed {
-    pub(super) async fn open(address: &Address, target: &Target) -> Result<Self, FeedError> {
+    /// Connects and asks; the engine may take so long to begin to answer.
+    pub(super) async fn open(
+        address: &Address,
+        target: &Target,
+        wait_max: Duration,
+    ) -> Result<Self, FeedError> {
         let connection = match connection::connect(address).await {
             Ok(connection) => connection,
             Err(error) if error.is_transient() => {
@@ -42,15 +48,21 @@ impl Feed {
             }
             Err(error) => return Err(FeedError::Permanent(error.into())),
         };
-        let prepare = async |sql: String| connection.client.prepare(&sql).await;
-        let refused = |error: tokio_postgres::Error| refused(&error);
-        let row = prepare(connection.dialect.describe(target))
-            .await
-            .map_err(refused)?;
-        let copy = prepare(connection.dialect.subscribe(target))
-            .await
-            .map_err(refused)?;
-        let stream = connection.client.copy_out(&copy).await.map_err(refused)?;
+        match tokio::time::timeout(wait_max, Feed::begin(connection, target)).await {
+            Ok(begun) => begun.map_err(|error| refused(&error)),
+            Err(_) => Err(FeedError::Passing(format!(
+                "the engine has not answered for {wait_max:?}"
+            ))),
+        }
+    }
+
+    async fn begin(connection: Connection, target: &Target) -> Result<Self, tokio_postgres::Error> {
+        let Connection {
+            client, dialect, ..
+        } = &connection;
+        let row = client.prepare(&dialect.describe(target)).await?;
+        let copy = client.prepare(&dialect.subscribe(target)).await?;
+        let stream = client.copy_out(&copy).await?;
         let columns: Arc<[Column]> = row
             .columns()
             .iter()
