@@ -39,6 +39,8 @@ pub enum SqlState {
     BadCopyFileFormat,
     /// 22023
     InvalidParameterValue,
+    /// 25P03
+    IdleInTransactionSessionTimeout,
     /// 25006
     ReadOnlySqlTransaction,
     /// 25P02
@@ -152,6 +154,7 @@ impl SqlState {
             SqlState::BadCopyFileFormat => "22P04",
             SqlState::ActiveSqlTransaction => "25001",
             SqlState::NoActiveSqlTransaction => "25P01",
+            SqlState::IdleInTransactionSessionTimeout => "25P03",
             SqlState::ReadOnlySqlTransaction => "25006",
             SqlState::InFailedSqlTransaction => "25P02",
             SqlState::InvalidSqlStatementName => "26000",

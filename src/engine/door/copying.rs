@@ -75,6 +75,7 @@ impl Session {
         let mut decoder = Decoder::new(options, &self.memory)?;
         self.wire.out.copy_in(1);
         self.wire.flush().await?;
+        self.wire.is_owed = true;
         loop {
             match self.wire.next().await? {
                 Message::CopyData(piece) => decoder.push(&piece)?,

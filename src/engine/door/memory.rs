@@ -54,6 +54,11 @@ impl Memory {
 }
 
 impl Kept {
+    /// How much is kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
     /// Keeps at least `bytes`.
     ///
     /// # Errors

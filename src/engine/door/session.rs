@@ -137,6 +137,7 @@ impl Session {
 
     /// One message, with what its failure does to the protocol.
     async fn round(&mut self) -> Result<(), Stop> {
+        self.wire.is_owed = self.transaction.written.len() > 0;
         let message = self.wire.next().await?;
         let extended = message.is_extended();
         if self.skipping && extended {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::backend::Outbox;
 use super::frontend::{self, Message, Opening, ProtocolError};
 use super::memory::{Kept, Memory};
-use crate::engine::error::SqlError;
+use crate::engine::error::{SqlError, SqlState};
 
 /// What a client may send ahead while its session is busy: a pipeline of a few hundred small statements. What is more waits in
 /// the kernel, and then in the client. A single message that is larger is counted in the memory that all sessions share.
@@ -25,6 +25,11 @@ const AHEAD_BYTES_MAX: usize = 64 << 10;
 /// How long a client may leave what is sent to it untaken before it counts as gone: longer than any pause of a reader that is
 /// alive, shorter than what an operator would wait for.
 const SEND_STALL_MAX: Duration = Duration::from_secs(30);
+
+/// How long a client may say nothing while the session keeps something for it out of the memory that all share: an unfinished
+/// message, a COPY or a transaction's changes. People who type a COPY by hand take minutes; after that it is ended with
+/// 25P03, so that what nobody finishes keeps nobody else from writing.
+const SILENCE_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// What is gathered before it is sent while a large result is written: large enough to make the calls few, small enough not to
 /// hold a result twice.
@@ -68,6 +73,9 @@ pub(crate) struct Wire {
     shutdown: watch::Receiver<bool>,
     /// When the running statement has to be done.
     deadline: Option<Instant>,
+    /// The session waits for the end of what the client has begun.
+    pub(crate) is_owed: bool,
+    silence_max: Duration,
 }
 
 impl From<io::Error> for Ended {
@@ -94,6 +102,8 @@ impl Wire {
             cancels,
             shutdown,
             deadline: None,
+            is_owed: false,
+            silence_max: SILENCE_MAX,
         }
     }
 
@@ -119,7 +129,10 @@ impl Wire {
             if let Some(item) = decode(&mut self.inbox).map_err(Ended::Protocol)? {
                 return Ok(item);
             }
+            let is_owed = self.is_owed || self.kept.bytes() > 0;
+            let latest = is_owed.then(|| Instant::now() + self.silence_max);
             tokio::select! {
+                () = reached(latest) => return Err(Ended::Refused(too_silent())),
                 read = self.read.read_buf(&mut self.inbox) => {
                     if read? == 0 {
                         return Err(Ended::Gone);
@@ -191,6 +204,13 @@ impl Wire {
     }
 }
 
+fn too_silent() -> SqlError {
+    SqlError::new(
+        SqlState::IdleInTransactionSessionTimeout,
+        "terminating connection: what it has begun was not finished in time",
+    )
+}
+
 /// Resolves at the deadline, if there is one.
 pub(crate) async fn reached(deadline: Option<Instant>) {
     match deadline {
@@ -208,7 +228,6 @@ async fn stopped(shutdown: &mut watch::Receiver<bool>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::error::SqlState;
     use tokio::net::TcpListener;
 
     /// A session's end, its client's, and what would tell it to stop.
@@ -231,6 +250,26 @@ mod tests {
             message.push(0);
         }
         message
+    }
+
+    #[tokio::test]
+    async fn what_is_begun_has_to_go_on() {
+        let memory = Memory::of(1 << 20);
+        let (mut wire, mut client, _stop) = connected(&memory).await;
+        wire.silence_max = Duration::from_millis(1);
+        // An idle session may be silent; one that is owed something may not.
+        client.write_all(&query(10, 10)).await.unwrap();
+        assert!(matches!(wire.next().await, Ok(Message::Query(_))));
+        wire.is_owed = true;
+        let Err(Ended::Refused(error)) = wire.next().await else {
+            panic!("it waits for ever");
+        };
+        assert_eq!(error.state, SqlState::IdleInTransactionSessionTimeout);
+        wire.is_owed = false;
+        let message = query(300_000, 200_000);
+        let (sent, next) = tokio::join!(client.write_all(&message), wire.next());
+        sent.unwrap();
+        assert!(matches!(next, Err(Ended::Refused(_))));
     }
 
     #[tokio::test]
