@@ -94,7 +94,8 @@ const edits = () => (tables.counter.filled ? tables.counter.value() ?? 0 : null)
 
 function sample(nowMs) {
   const { samples } = state;
-  if (samples.length && samples.at(-1)[1] > edits()) samples.length = 0; // another engine, another count
+  const last = samples.at(-1);
+  if (last?.[0] > nowMs || last?.[1] > edits()) samples.length = 0; // another time, another engine's count
   samples.push([nowMs, edits()]);
   forgetSamples(nowMs);
 }
@@ -162,7 +163,7 @@ function changeItem(change) {
 // Moves the feed on by what is new: to what is newest when `whole`, else by a step.
 function stepFeed(nowMs, whole) {
   const begin = whole || !state.feed.length;
-  if (!begin && nowMs - state.feedAtMs < FEED_STEP_MS) return;
+  if (!begin && Math.abs(nowMs - state.feedAtMs) < FEED_STEP_MS) return;
   const newest = tables.latest.records().map(changeItem).sort((a, b) => b.atMs - a.atMs || compareText(a.key, b.key));
   const shown = new Set(state.feed.map(({ key }) => key));
   const fresh = begin ? newest : newest.filter(({ key, atMs }) => atMs >= state.feed[0].atMs && !shown.has(key));

@@ -35,7 +35,7 @@ export function counter(element) {
   let shown = null, atMs = 0;
   const reduced = matchMedia('(prefers-reduced-motion: reduce)');
   return function render(value, nowMs, still) {
-    const passedMs = Math.min(nowMs - atMs, 100);
+    const passedMs = Math.max(0, Math.min(nowMs - atMs, 100)); // clocks are set back, too
     atMs = nowMs;
     const jump = shown === null || still || reduced.matches || value < shown;
     shown = jump ? value : Math.min(value, shown + Math.max((value - shown) * (1 - Math.exp(-passedMs / 120)), passedMs / 200));

@@ -3,7 +3,6 @@
 
 // Wikis whose address or name does not follow from the database name.
 const SPECIAL = new Map(Object.entries({
-  advisorywiki: ['advisory.wikimedia.org', 'Advisory Board wiki'],
   apiportalwiki: ['api.wikimedia.org', 'Wikimedia API Portal'],
   be_x_oldwiki: ['be-tarask.wikipedia.org', 'Belarusian (Taraškievica) Wikipedia'],
   commonswiki: ['commons.wikimedia.org', 'Wikimedia Commons'],
@@ -15,13 +14,10 @@ const SPECIAL = new Map(Object.entries({
   mediawikiwiki: ['www.mediawiki.org', 'MediaWiki.org'],
   metawiki: ['meta.wikimedia.org', 'Meta-Wiki'],
   outreachwiki: ['outreach.wikimedia.org', 'Outreach Wiki'],
-  qualitywiki: ['quality.wikimedia.org', 'Quality wiki'],
   sourceswiki: ['wikisource.org', 'Multilingual Wikisource'],
   specieswiki: ['species.wikimedia.org', 'Wikispecies'],
-  strategywiki: ['strategy.wikimedia.org', 'Strategy wiki'],
   testcommonswiki: ['test-commons.wikimedia.org', 'Test Commons'],
   testwikidatawiki: ['test.wikidata.org', 'Test Wikidata'],
-  usabilitywiki: ['usability.wikimedia.org', 'Usability wiki'],
   votewiki: ['vote.wikimedia.org', 'Vote wiki'],
   wikidatawiki: ['www.wikidata.org', 'Wikidata'],
   wikifunctionswiki: ['www.wikifunctions.org', 'Wikifunctions'],

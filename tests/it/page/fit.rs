@@ -16,8 +16,10 @@ const COUNT_UP: &str = "
         const render = counter(element), shown = () => Number(element.textContent.replaceAll(',', ''));
         render(0, 0, false);
         render(1000, 16, false);
-        const onItsWay = shown() > 0 && shown() < 1000;
-        for (let ms = 32; ms < 2000; ms += 16) render(1000, ms, false);
+        const onItsWay = shown() > 0 && shown() < 1000, before = shown();
+        render(1000, -3_600_000, false);
+        if (shown() < before) return done('a clock that is set back takes the number back');
+        for (let ms = -3_600_000; ms < -3_598_000; ms += 16) render(1000, ms, false);
         done([onItsWay, shown()]);
     });";
 
