@@ -22,6 +22,7 @@ use super::value::{Type, Value};
 pub(crate) use arithmetic::divide_numeric;
 pub use calendar::Field;
 pub use function::Function;
+pub(crate) use function::several_rows;
 pub use pattern::{Pattern, PatternKind};
 pub(crate) use strings::array_text;
 
@@ -83,6 +84,10 @@ impl Constants {
 
     /// `value IN (these)`; `None` is unknown.
     fn contains(&self, value: &Value) -> Option<bool> {
+        if self.values.is_empty() && !self.has_null {
+            // Nothing is among nothing, not even what is unknown.
+            return Some(false);
+        }
         if *value == Value::Null {
             return None;
         }

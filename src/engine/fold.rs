@@ -10,7 +10,7 @@ mod join;
 use std::collections::{HashMap, HashSet};
 
 use super::error::{SqlError, SqlState};
-use super::expr::{Expr, Function, Subquery, array_text};
+use super::expr::{Expr, Function, Subquery, array_text, several_rows};
 use super::plan::{OrderKey, Plan};
 use super::value::{Row, Type, Value};
 
@@ -370,10 +370,7 @@ impl Folder<'_> {
             Subquery::Exists => Value::Bool(!rows.is_empty()),
             Subquery::Scalar => match (values.next(), values.next()) {
                 (_, Some(_)) => {
-                    return Err(SqlError::new(
-                        SqlState::CardinalityViolation,
-                        "more than one row returned by a subquery used as an expression",
-                    ));
+                    return Err(several_rows());
                 }
                 (first, None) => first.cloned().unwrap_or(Value::Null),
             },

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::{Expr, Field, PatternKind, arithmetic, calendar, cast, pattern, strings, three_valued};
-use crate::engine::error::SqlError;
+use crate::engine::error::{SqlError, SqlState};
 use crate::engine::value::{Type, Value};
 
 /// The functions and operators. Arguments have the types that the planner gave them.
@@ -94,6 +94,8 @@ pub enum Function {
     Coalesce,
     /// `nullif(a, b)`
     NullIf,
+    /// `b`, unless `a`, the number of rows of a subquery that must have at most one, is greater than one.
+    OnlyRow,
     /// `CASE WHEN a THEN b ... ELSE z END`: conditions and results in turn, then the last result.
     Case,
     /// `greatest(a, ...)`
@@ -234,6 +236,12 @@ impl Function {
             };
             return Ok(Value::Bool(same));
         }
+        if self == Function::OnlyRow {
+            return match left {
+                Value::BigInt(..=1) => Ok(right.clone()),
+                _ => Err(several_rows()),
+            };
+        }
         if self == Function::NullIf {
             return Ok(match left.sql_cmp(right) {
                 Some(Ordering::Equal) => Value::Null,
@@ -279,6 +287,14 @@ impl Function {
             _ => return None,
         })
     }
+}
+
+/// The error for a subquery that should have one row.
+pub(crate) fn several_rows() -> SqlError {
+    SqlError::new(
+        SqlState::CardinalityViolation,
+        "more than one row returned by a subquery used as an expression",
+    )
 }
 
 /// AND and OR: one argument equal to `decisive` decides; otherwise a NULL leaves it unknown.

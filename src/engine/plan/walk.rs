@@ -23,7 +23,8 @@ impl Plan {
         }
     }
 
-    fn inputs_mut(&mut self) -> Vec<&mut Plan> {
+    /// The inputs of the operator, to change them.
+    pub fn inputs_mut(&mut self) -> Vec<&mut Plan> {
         match self {
             Plan::Get { .. } | Plan::Constant { .. } => Vec::new(),
             Plan::Project { input, .. }

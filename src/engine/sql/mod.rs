@@ -13,6 +13,7 @@ mod conditions;
 mod context;
 mod copy_parse;
 mod cursor;
+mod decorrelate;
 mod filter;
 mod from;
 mod functions;
@@ -76,6 +77,10 @@ pub fn plan_query(query: &ast::Query, context: &Context<'_>) -> Result<Query, Sq
             (planned.plan, planned.order)
         }
     };
+    let mut plan = plan;
+    if !plan.reads().is_empty() {
+        decorrelate::decorrelate(&mut plan);
+    }
     let plan = simplify::simplified(plan);
     binder.check_subqueries(&plan)?;
     if binder.uses_now.get() && !plan.reads().is_empty() {

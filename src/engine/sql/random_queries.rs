@@ -127,7 +127,14 @@ fn select(random: &mut Rng, pool: Pool<'_>, kinds: Option<&[Kind]>) -> Select {
         let item = if grouped && random.bool() {
             aggregate(random, *kind)
         } else if !grouped && *kind == Kind::Integer && random.u8(..4) == 0 {
-            number(random)
+            match random.bool() {
+                true => number(random),
+                false => format!(
+                    "(SELECT {} FROM {})",
+                    aggregate(random, *kind),
+                    one_of(random, pool.relations)
+                ),
+            }
         } else {
             keys.push((at + 1).to_string());
             scalar(random, *kind, 2)
@@ -190,7 +197,29 @@ fn conditions(random: &mut Rng, pool: Pool<'_>) -> String {
             false => (text(random, 1), text(random, 1)),
         };
         let relation = one_of(random, pool.relations);
-        conditions.push(format!("{left} IN (SELECT {right} FROM {relation}{among})"));
+        let is_in = one_of(random, &["IN", "IN", "NOT IN", "IS NULL OR title IN"]);
+        conditions.push(format!(
+            "({left} {is_in} (SELECT {right} FROM {relation}{among}))"
+        ));
+    }
+    if random.u8(..6) == 0 {
+        let relation = one_of(random, pool.relations);
+        conditions.push(match random.u8(..3) {
+            0 => format!(
+                "EXISTS (SELECT 1 FROM {relation} WHERE {})",
+                boolean(random, 1)
+            ),
+            1 => format!(
+                "{} <= (SELECT {} FROM {relation})",
+                integer(random, 1),
+                aggregate(random, Kind::Integer)
+            ),
+            _ => format!(
+                "coalesce({} <> (SELECT {} FROM {relation} ORDER BY 1 LIMIT 1), true)",
+                text(random, 1),
+                text(random, 1)
+            ),
+        });
     }
     if pool.temporal && random.u8(..4) == 0 {
         conditions.push(window(random));

@@ -6,7 +6,6 @@ use super::bind::{Binder, Place};
 use super::bound::Bound;
 use super::casts;
 use super::conditions::any_of;
-use super::context::Purpose;
 use super::scope::{Names, Planned, Scope};
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::expr::{Expr, Function, Subquery};
@@ -131,7 +130,7 @@ impl Binder<'_> {
         Ok(Bound::constant(value, ty))
     }
 
-    /// Subqueries over relations that change cannot be kept up to date.
+    /// Subqueries over relations that change, of which no join could be made, cannot be kept up to date.
     pub(super) fn check_subqueries(&self, plan: &Plan) -> Result<(), SqlError> {
         if plan.reads().is_empty() {
             return Ok(());
@@ -139,11 +138,9 @@ impl Binder<'_> {
         let mut found = false;
         plan.visit_exprs(&mut |expr| found |= expr.has_subquery());
         if found {
-            let what = match self.context.purpose {
-                Purpose::Once => "a subquery in an expression over views",
-                Purpose::Maintained => "a subquery in an expression of a view or a subscription",
-            };
-            return Err(SqlError::unsupported(what));
+            return Err(SqlError::unsupported(
+                "such a subquery over relations that change (one that reads rows around it, ARRAY, or outside WHERE, HAVING and the select list)",
+            ));
         }
         Ok(())
     }

@@ -178,6 +178,7 @@ impl Function {
             Function::QuoteIdent => "quote_ident",
             Function::Coalesce => "coalesce",
             Function::NullIf => "nullif",
+            Function::OnlyRow => "only_row",
             Function::Case => "case",
             Function::Greatest => "greatest",
             Function::Least => "least",
