@@ -427,6 +427,40 @@ async fn tail_prints_the_snapshot_and_no_greeting() {
     server.finish().await;
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn what_the_url_leaves_out_comes_from_the_environment_and_the_password_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join(".pgpass");
+    let server = Server::play("password-26.19.txt").await;
+    let port = server.address.port();
+    let entries = format!(
+        "# comment\n127.0.0.1:{port}:other:ann:no\n*:{port}:top:ann:s\\:cret\\\\\n*:*:*:*:no\n"
+    );
+    std::fs::write(&file, entries).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let url = format!("postgres://127.0.0.1:{port}?sslmode=disable");
+    let output = wikitop(&["init-views", "--print", "--materialize", &url])
+        .env("HOME", home.path())
+        .env("PGUSER", "ann")
+        .env("PGDATABASE", "top")
+        .env("PGAPPNAME", "me")
+        .env("PGOPTIONS", "-c cluster=quickstart")
+        .env("PGPORT", "1")
+        .output();
+    let output = tokio::time::timeout(DEADLINE, output).await;
+    let output = output.expect("it ends").unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .starts_with("CREATE TABLE")
+    );
+    server.finish().await;
+}
+
 #[tokio::test]
 async fn every_command_works_on_the_cluster_it_is_told() {
     let commands: [&[&str]; 4] = [
