@@ -155,17 +155,15 @@ struct Opened {
 
 /// Connects with TLS or without, by libpq's rules: what a server does not take one way, `allow` and `prefer` try the other way.
 async fn negotiate(address: &Address) -> Result<Opened, ConnectError> {
-    let (first, others) = tls::attempts(address.ssl_mode);
-    let mut outcome = open(address, first).await;
-    for negotiation in others {
-        match outcome {
-            Err(ConnectError::Tls { .. } | ConnectError::Refused { .. }) => {
-                outcome = open(address, *negotiation).await;
-            }
-            settled => return settled,
+    let (first, second) = tls::attempts(address.ssl_mode);
+    match (open(address, first).await, second) {
+        (Err(ConnectError::Tls { .. }), Some(second)) => open(address, second).await,
+        // What a server says who knows the user tells more than that it does not talk the other way.
+        (Err(refused @ ConnectError::Refused { .. }), Some(second)) => {
+            open(address, second).await.map_err(|_| refused)
         }
+        (outcome, _) => outcome,
     }
-    outcome
 }
 
 async fn open(

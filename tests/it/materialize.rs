@@ -16,7 +16,7 @@ use futures::{SinkExt, StreamExt};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use wikitop::cli::Cli;
-use wikitop::core::address::Address;
+use wikitop::core::address::{Address, SslMode};
 use wikitop::core::connection::{self, ConnectError};
 use wikitop::core::dialect::Dialect;
 use wikitop::core::frame::{Frame, Row};
@@ -369,6 +369,19 @@ async fn a_refusal_is_told_from_a_server_that_is_not_ready() {
     let connection = connection::connect(&clustered).await.unwrap();
     assert_eq!(connection.dialect, Dialect::Subscribe);
     drop(connection);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn what_a_server_says_of_a_user_is_told_though_the_other_way_fails_too() {
+    let server = Server::play("refused-twice.txt").await;
+    let mut address = Address::local(server.address);
+    address.ssl_mode = SslMode::Allow;
+    let error = connection::connect(&address).await.unwrap_err();
+    assert!(
+        matches!(&error, ConnectError::Refused { reason, .. } if reason.contains("nobody")),
+        "{error}"
+    );
     server.finish().await;
 }
 

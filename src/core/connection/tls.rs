@@ -7,15 +7,15 @@ use tokio_postgres::config;
 use super::ConnectError;
 use crate::core::address::{Address, Roots, SslMode};
 
-/// How a connection asks for TLS: the first attempt, and those that follow where it is turned away. What is verified is the
-/// connector's business.
-pub(super) fn attempts(mode: SslMode) -> (config::SslMode, &'static [config::SslMode]) {
+/// How a connection asks for TLS at the first attempt, and at the second where it is turned away. What is verified is the connector's
+/// business.
+pub(super) fn attempts(mode: SslMode) -> (config::SslMode, Option<config::SslMode>) {
     match mode {
-        SslMode::Disable => (config::SslMode::Disable, &[]),
-        SslMode::Allow => (config::SslMode::Disable, &[config::SslMode::Require]),
-        SslMode::Prefer => (config::SslMode::Prefer, &[config::SslMode::Disable]),
+        SslMode::Disable => (config::SslMode::Disable, None),
+        SslMode::Allow => (config::SslMode::Disable, Some(config::SslMode::Require)),
+        SslMode::Prefer => (config::SslMode::Prefer, Some(config::SslMode::Disable)),
         SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
-            (config::SslMode::Require, &[])
+            (config::SslMode::Require, None)
         }
     }
 }

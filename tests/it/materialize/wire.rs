@@ -39,6 +39,8 @@ pub(crate) fn encode(line: &str) -> Vec<u8> {
         "CopyInResponse" => (b'G', copy_response(arguments)),
         "CopyData" => (b'd', text(1).into_bytes()),
         "CopyDone" => (b'c', Vec::new()),
+        // The one answer that is no message: a single letter.
+        "NoTls" => return vec![b'N'],
         other => panic!("no message {other}"),
     };
     let length = i32::try_from(body.len() + 4).unwrap();
@@ -180,6 +182,10 @@ impl Client {
 /// The first message of a connection; one that cancels begins with a code of its own, and is all that its connection says.
 fn startup(body: &[u8]) -> String {
     const CANCEL: [u8; 4] = 80_877_102_i32.to_be_bytes();
+    const TLS: [u8; 4] = 80_877_103_i32.to_be_bytes();
+    if body == TLS {
+        return "SSLRequest".to_owned();
+    }
     if let Some(session) = body.strip_prefix(&CANCEL) {
         let number = |at: usize| i32::from_be_bytes(session[at..at + 4].try_into().unwrap());
         return format!("CancelRequest {} {}", number(0), number(4));
