@@ -77,13 +77,13 @@ pub fn decode_column(raw: &[u8]) -> Result<Option<Cow<'_, str>>, DecodeError> {
 
 fn unescape(raw: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw.iter().copied().peekable();
-    while let Some(byte) = rest.next() {
-        if byte != b'\\' {
-            out.push(byte);
-            continue;
-        }
-        let letter = rest.next().ok_or(DecodeError::DanglingEscape)?;
+    let mut rest = raw;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..at]);
+        let (letter, after) = rest[at + 1..]
+            .split_first()
+            .ok_or(DecodeError::DanglingEscape)?;
+        rest = after;
         out.push(match letter {
             b'b' => 0x08,
             b'f' => 0x0c,
@@ -91,30 +91,26 @@ fn unescape(raw: &[u8]) -> Result<Vec<u8>, DecodeError> {
             b'r' => b'\r',
             b't' => b'\t',
             b'v' => 0x0b,
-            b'0'..=b'7' => number(letter - b'0', 8, 2, &mut rest),
-            b'x' if rest.peek().is_some_and(u8::is_ascii_hexdigit) => number(0, 16, 2, &mut rest),
-            other => other,
+            b'0'..=b'7' => number(letter - b'0', 8, &mut rest),
+            b'x' if rest.first().is_some_and(u8::is_ascii_hexdigit) => number(0, 16, &mut rest),
+            other => *other,
         });
     }
+    out.extend_from_slice(rest);
     Ok(out)
 }
 
-/// Reads up to `digits_max` further digits of a byte written in octal or hexadecimal; what overflows wraps, as in Postgres.
-fn number(
-    first: u8,
-    radix: u32,
-    digits_max: usize,
-    rest: &mut std::iter::Peekable<impl Iterator<Item = u8>>,
-) -> u8 {
+/// Reads at most two further digits of a byte written in octal or hexadecimal; what overflows wraps, as in Postgres.
+fn number(first: u8, radix: u32, rest: &mut &[u8]) -> u8 {
     let mut value = first;
-    for _ in 0..digits_max {
-        let Some(digit) = rest
-            .peek()
-            .and_then(|byte| char::from(*byte).to_digit(radix))
-        else {
+    for _ in 0..2 {
+        let Some((byte, after)) = rest.split_first() else {
             break;
         };
-        rest.next();
+        let Some(digit) = char::from(*byte).to_digit(radix) else {
+            break;
+        };
+        *rest = after;
         value = value.wrapping_mul(radix as u8).wrapping_add(digit as u8);
     }
     value

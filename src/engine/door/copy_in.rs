@@ -112,7 +112,7 @@ impl Syntax {
     /// Where the row's newline is; `scan` says where in a row `bytes` begin, and afterwards where they end.
     fn row_end(&self, bytes: &[u8], scan: &mut Scan) -> Option<usize> {
         let Syntax::Csv { quote, escape, .. } = self else {
-            return bytes.iter().position(|byte| *byte == b'\n');
+            return memchr::memchr(b'\n', bytes);
         };
         for (at, byte) in bytes.iter().enumerate() {
             if std::mem::take(&mut scan.escaped) {
