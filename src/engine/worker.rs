@@ -16,13 +16,18 @@ use super::handle::{Appended, Command};
 use super::plan::Query;
 use super::store::batch::{Batch, Identity, Partition, Position};
 use super::store::block::Block;
-use super::store::{BlockInfo, Store, StoreError, StoredView};
+use super::store::pieces::Encoded;
+use super::store::{self, BlockInfo, Store, StoreError, StoredView};
 use super::value::{Row, Value};
 use super::{Config, OpenError, Published, relations};
 
 /// The log is sealed when it has so many changes: a few minutes of Wikimedia's stream. A larger block compresses no better and
-/// is more to hold in memory at once; a smaller one means more of them to visit at a restart.
-const SEAL_ROWS: usize = 16_384;
+/// is more to hold in memory at once, and large batches would be written twice; a smaller one means more of them to visit at a
+/// restart.
+const SEAL_ROWS: usize = 8_192;
+
+/// A block of so many rows is encoded on a thread of its own: it takes a millisecond, and starting one a twentieth of that.
+const ENCODED_APART_ROWS: usize = 1_024;
 
 /// Changes that one transaction takes when several batches wait: enough to make its cost small, few enough that subscribers
 /// are not left waiting.
@@ -58,6 +63,24 @@ pub(crate) struct Worker {
 struct Taken {
     appended: Appended,
     reply: oneshot::Sender<Result<Appended, SqlError>>,
+}
+
+/// The block that a transaction writes: what is new, or the log and what is new.
+struct Written<'a> {
+    info: BlockInfo,
+    /// The blocks of the log that are in it.
+    log: Vec<BlockInfo>,
+    new: (&'a Block, &'a [Identity]),
+    merged: Option<(Block, Vec<Identity>)>,
+}
+
+impl Written<'_> {
+    fn block(&self) -> (&Block, &[Identity]) {
+        match &self.merged {
+            Some((block, identities)) => (block, identities),
+            None => self.new,
+        }
+    }
 }
 
 /// What a transaction brings.
@@ -278,21 +301,43 @@ impl Worker {
             .take(self.expired(time))
             .copied()
             .collect();
-        let coming = match &news.block {
-            Some(block) => self.dataflows.prepare(block, 1, time)?,
-            None => PreparedBatch::default(),
-        };
         let mut leaving = Vec::new();
         for info in &expired {
             let block = self.store.block(*info)?;
             let identities = self.store.identities(*info)?;
-            leaving.push((self.dataflows.prepare(&block, -1, time)?, identities));
+            let prepared = self
+                .dataflows
+                .prepare(&block, info.newest_dt_us, -1, time)?;
+            leaving.push((prepared, identities));
         }
         let positions = self.moved(&news.positions);
-        let blocks = self.write(&news, &expired, &coming, &positions, time)?;
-        let is_sealed = blocks.iter().all(|info| info.sealed);
+        let empty = Block::new();
+        let new = (news.block.as_ref().unwrap_or(&empty), &*news.identities);
+        let written = self.written(new, &expired, time)?;
+        let is_sealed = written.info.sealed;
+        let (coming, encoded) = self.prepare(new.0, &written, time)?;
+        let (dataflows, seal) = (&self.dataflows, self.seal + 1);
+        self.store.transaction(|write| {
+            for old in written.log.iter().chain(&expired) {
+                write.delete_block(old.number)?;
+            }
+            if written.info.rows > 0 {
+                write.put_block(written.info, &encoded)?;
+            }
+            if is_sealed {
+                dataflows.save_groups(write, &coming, seal)?;
+            }
+            write.put_positions(&positions)?;
+            write.put_time(time)
+        })?;
 
-        self.blocks = blocks;
+        self.blocks.drain(..expired.len());
+        if is_sealed {
+            self.seal = seal;
+            self.blocks.retain(|info| info.sealed);
+        }
+        self.blocks
+            .extend((written.info.rows > 0).then_some(written.info));
         self.dataflows.feed(coming, 1, time);
         if is_sealed {
             self.dataflows.saved();
@@ -327,27 +372,19 @@ impl Worker {
             .collect()
     }
 
-    /// Writes the transaction; answers with the blocks as they are after it.
-    fn write(
-        &mut self,
-        news: &News,
+    /// The block that a transaction writes.
+    fn written<'a>(
+        &self,
+        new: (&'a Block, &'a [Identity]),
         expired: &[BlockInfo],
-        coming: &PreparedBatch,
-        positions: &BTreeMap<Partition, Position>,
         time: u64,
-    ) -> Result<VecDeque<BlockInfo>, StoreError> {
-        let mut blocks: VecDeque<BlockInfo> =
-            self.blocks.iter().skip(expired.len()).copied().collect();
-        let mut log: Vec<BlockInfo> = blocks.iter().filter(|info| !info.sealed).copied().collect();
-        let new_rows = news.identities.len();
-        let log_rows: usize = log.iter().map(|info| info.rows).sum::<usize>() + new_rows;
+    ) -> Result<Written<'a>, StoreError> {
+        let log = self.blocks.iter().skip(expired.len());
+        let mut log: Vec<BlockInfo> = log.filter(|info| !info.sealed).copied().collect();
+        let log_rows: usize = log.iter().map(|info| info.rows).sum();
         // What leaves the log unsealed would take its groups with it.
-        let seals = log_rows >= SEAL_ROWS || expired.iter().any(|info| !info.sealed);
-        let empty = Block::new();
-        let new = (news.block.as_ref().unwrap_or(&empty), &*news.identities);
-        if seals {
-            blocks.retain(|info| info.sealed);
-        } else {
+        let sealed = log_rows + new.1.len() >= SEAL_ROWS || expired.iter().any(|info| !info.sealed);
+        if !sealed {
             log.clear();
         }
         let merged = self.merge(&log, new)?;
@@ -358,27 +395,40 @@ impl Worker {
             first_ms: log.first().map_or(time, |first| first.first_ms),
             last_ms: time,
             newest_dt_us: block.newest_dt_us()?,
-            sealed: seals,
+            sealed,
         };
-        let (dataflows, seal) = (&self.dataflows, self.seal + 1);
-        self.store.transaction(|write| {
-            for old in log.iter().chain(expired) {
-                write.delete_block(old.number)?;
-            }
-            if info.rows > 0 {
-                write.put_block(info, block, identities)?;
-            }
-            if seals {
-                dataflows.save_groups(write, coming, seal)?;
-            }
-            write.put_positions(positions)?;
-            write.put_time(time)
-        })?;
-        self.seal += u64::from(seals);
-        if info.rows > 0 {
-            blocks.push_back(info);
+        Ok(Written {
+            info,
+            log,
+            new,
+            merged,
+        })
+    }
+
+    /// Evaluates what is new, and encodes what is written, at the same time if it is much.
+    fn prepare(
+        &self,
+        new: &Block,
+        written: &Written<'_>,
+        time: u64,
+    ) -> Result<(PreparedBatch, Encoded), StoreError> {
+        let (block, identities) = written.block();
+        let columns = block.columns()?;
+        let info = written.info;
+        let encode = || store::encode(&info, &columns, identities);
+        let prepare = || {
+            let newest_dt_us = new.newest_dt_us()?;
+            self.dataflows.prepare(new, newest_dt_us, 1, time)
+        };
+        if info.rows < ENCODED_APART_ROWS {
+            return Ok((prepare()?, encode()));
         }
-        Ok(blocks)
+        std::thread::scope(|scope| {
+            let encoding = scope.spawn(encode);
+            let prepared = prepare();
+            let encoded = encoding.join();
+            Ok((prepared?, encoded.expect("encoding does not panic")))
+        })
     }
 
     /// These blocks of the log and what is new, in one; `None`: there is only what is new.
@@ -514,12 +564,13 @@ impl Worker {
             newest_dt_us: block.newest_dt_us()?,
             sealed: true,
         };
+        let encoded = store::encode(&info, &block.columns()?, &identities);
         let (dataflows, seal) = (&self.dataflows, self.seal + 1);
         self.store.transaction(|write| {
             for old in &log {
                 write.delete_block(old.number)?;
             }
-            write.put_block(info, &block, &identities)?;
+            write.put_block(info, &encoded)?;
             dataflows.save_groups(write, &PreparedBatch::default(), seal)?;
             write.put_time(now_ms.max(dataflows.closed_ms()))
         })?;

@@ -7,7 +7,6 @@ use super::linear::{Linear, Span};
 use super::operators::Time;
 use super::selection::{Evaluated, Failure, Selecting, Selection};
 use crate::engine::expr::Expr;
-use crate::engine::store::BlockInfo;
 use crate::engine::store::block::Block;
 use crate::engine::value::Value;
 
@@ -45,9 +44,9 @@ impl Chain {
         self.selection.has_window() || self.rest.has_window()
     }
 
-    /// Nothing of a stored block is there at `time` or later.
-    pub(super) fn is_over(&self, info: &BlockInfo, time: Time) -> bool {
-        self.selection.is_over(info.newest_dt_us, time)
+    /// Of changes whose newest `dt`, in microseconds, is `newest_dt_us`, nothing is there at `time` or later.
+    pub(super) fn is_over(&self, newest_dt_us: Option<i64>, time: Time) -> bool {
+        self.selection.is_over(newest_dt_us, time)
     }
 
     /// The selection, at work on a block.

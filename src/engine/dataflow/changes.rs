@@ -18,9 +18,9 @@ use crate::engine::error::SqlError;
 use crate::engine::expr::Expr;
 use crate::engine::packed::{Direction, Packed, encode, normalised};
 use crate::engine::plan::Aggregate;
+use crate::engine::store::StoreError;
 use crate::engine::store::block::Block;
 use crate::engine::store::groups::{Entries, shard_of};
-use crate::engine::store::{BlockInfo, StoreError};
 use crate::engine::value::{Row, Value};
 
 /// What enters a dataflow, and when it is there.
@@ -73,12 +73,7 @@ impl Prepared {
 
     /// About how much memory the rows will take.
     pub(super) fn bytes(&self) -> usize {
-        let text = |value: &Value| match value {
-            Value::Text(text) => text.len(),
-            _ => 0,
-        };
-        let row = |row: &Row| 64 + row.values().iter().map(|v| 16 + text(v)).sum::<usize>();
-        let rows = self.rows.iter().map(|((data, _), _)| row(data));
+        let rows = self.rows.iter().map(|((row, _), _)| row_bytes(row));
         rows.sum::<usize>() + 64 * self.groups.len()
     }
 
@@ -90,6 +85,15 @@ impl Prepared {
             }
         }
     }
+}
+
+/// About how much memory a row takes where it is held.
+pub(super) fn row_bytes(row: &Row) -> usize {
+    let value = |value: &Value| match value {
+        Value::Text(text) => 16 + text.len(),
+        _ => 16,
+    };
+    64 + row.values().iter().map(value).sum::<usize>()
 }
 
 impl Changes {
@@ -129,9 +133,9 @@ impl Changes {
         }
     }
 
-    /// Nothing of a stored block is there at `time` or later.
-    pub(super) fn is_over(&self, info: &BlockInfo, time: Time) -> bool {
-        self.chain.is_over(info, time)
+    /// Of changes whose newest `dt`, in microseconds, is `newest_dt_us`, nothing is there at `time` or later.
+    pub(super) fn is_over(&self, newest_dt_us: Option<i64>, time: Time) -> bool {
+        self.chain.is_over(newest_dt_us, time)
     }
 
     /// Evaluates a block that comes (`diff` 1) or goes (-1) at `time`.

@@ -128,6 +128,20 @@ impl Linear {
             .any(|step| matches!(step, Step::Window { .. }))
     }
 
+    /// Rows can come later than they arrive.
+    pub(super) fn has_beginnings(&self) -> bool {
+        let begins = |step: &Step| {
+            matches!(
+                step,
+                Step::Window {
+                    from_ms: Some(_),
+                    ..
+                }
+            )
+        };
+        self.steps.iter().any(begins)
+    }
+
     /// Nothing happens at all.
     pub(crate) fn is_identity(&self) -> bool {
         self.steps.is_empty()

@@ -36,7 +36,7 @@ pub(super) struct Maintained {
     /// Something has entered since the dataflow last ran.
     pub(super) has_news: bool,
     /// How much has entered while it was brought up to date.
-    pub(super) hydrated_bytes: usize,
+    hydrated_bytes: usize,
     /// The dataflow's next open time. It stays behind while nothing happens.
     open_ms: Time,
     probe: ProbeHandle<Time>,
@@ -131,6 +131,11 @@ impl Maintained {
             .collect()
     }
 
+    /// About how much it holds of what entered while it was brought up to date.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.hydrated_bytes.saturating_sub(self.parts.freed.get())
+    }
+
     /// While it is brought up to date nobody listens: rows that follow from groups need not be made.
     pub(super) fn set_quiet(&mut self, is_quiet: bool) {
         if let Some((groups, linear)) = &self.parts.top {
@@ -145,7 +150,7 @@ impl Maintained {
         let inputs = self.parts.changes.iter().enumerate();
         inputs
             .filter(|(_, input)| !(stored && input.all_time.is_some()))
-            .filter(|(_, input)| !input.is_over(info, closed_ms))
+            .filter(|(_, input)| !input.is_over(info.newest_dt_us, closed_ms))
             .map(|(at, _)| at)
             .collect()
     }

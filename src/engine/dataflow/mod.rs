@@ -15,6 +15,7 @@ mod operators;
 mod render;
 pub(crate) mod scan;
 mod selection;
+mod skyband;
 mod sum;
 mod top_k;
 mod totals;
@@ -240,10 +241,10 @@ impl Dataflows {
     fn held_bytes(&self, id: QueryId) -> usize {
         let query = &self.queries[&id];
         if query.view.is_some() {
-            return query.hydrated_bytes;
+            return query.held_bytes();
         }
         let others = self.queries.values().filter(|query| query.view.is_none());
-        others.map(|query| query.hydrated_bytes).sum()
+        others.map(Maintained::held_bytes).sum()
     }
 
     /// The query that maintains these rows already.
@@ -383,13 +384,14 @@ impl Dataflows {
         self.queries.insert(id, query);
     }
 
-    /// Evaluates a block that comes or goes at `time`, without letting it enter.
+    /// Evaluates a block that comes or goes at `time`, without letting it enter. Its newest `dt` is `newest_dt_us`.
     ///
     /// # Errors
     /// The block cannot be read.
     pub(crate) fn prepare(
         &self,
         block: &Block,
+        newest_dt_us: Option<i64>,
         diff: i64,
         time: Time,
     ) -> Result<PreparedBatch, StoreError> {
@@ -403,6 +405,7 @@ impl Dataflows {
                 .map(|input| match input.all_time {
                     // Nothing leaves an all-time aggregate but an error.
                     Some(_) if diff < 0 && !input.has_errors() => Ok(Prepared::default()),
+                    _ if input.is_over(newest_dt_us, time) => Ok(Prepared::default()),
                     _ => input.prepare(&evaluated, diff, time),
                 })
                 .collect::<Result<_, _>>()?;

@@ -101,7 +101,7 @@ where
         .inner
         .unary_frontier(Pipeline, "Temporal", move |capability, _| {
             drop(capability);
-            let mut queue: BTreeMap<Time, Vec<(D, R)>> = BTreeMap::new();
+            let mut queue: BTreeMap<(Time, D), R> = BTreeMap::new();
             let mut held: Option<Capability<Time>> = None;
             move |(input, frontier), output| {
                 input.for_each(|capability, batch| {
@@ -114,11 +114,11 @@ where
                             let mut gone = diff.clone();
                             gone.negate();
                             let leaves = span.until_ms + 1;
-                            at(&mut queue, leaves).push((data.clone(), gone));
+                            expect(&mut queue, (leaves, data.clone()), gone);
                         }
-                        at(&mut queue, from).push((data, diff));
+                        expect(&mut queue, (from, data), diff);
                     }
-                    if let Some((earliest, _)) = queue.first_key_value()
+                    if let Some(((earliest, _), _)) = queue.first_key_value()
                         && held.as_ref().is_none_or(|held| held.time() > earliest)
                     {
                         held = Some(capability.delayed(earliest, 0));
@@ -128,16 +128,16 @@ where
                     // The query is gone: nobody waits for its future.
                     queue.clear();
                 }
-                while let (Some(entry), Some(capability)) = (queue.first_entry(), &held) {
-                    if frontier.less_equal(entry.key()) {
-                        break;
+                if let Some(capability) = &held {
+                    let mut session = output.session(capability);
+                    while let Some(first) = queue.first_entry()
+                        && !frontier.less_equal(&first.key().0)
+                    {
+                        let ((time, data), diff) = first.remove_entry();
+                        session.give((data, time, diff));
                     }
-                    let (time, updates) = entry.remove_entry();
-                    output
-                        .session(capability)
-                        .give_iterator(updates.into_iter().map(|(data, diff)| (data, time, diff)));
                 }
-                let earliest = queue.first_key_value().map(|(time, _)| *time);
+                let earliest = queue.first_key_value().map(|((time, _), _)| *time);
                 next.set(earliest);
                 match (earliest, &mut held) {
                     (Some(earliest), Some(held)) => held.downgrade(&earliest),
@@ -148,9 +148,19 @@ where
         .as_collection()
 }
 
-/// What happens at a time. Mostly that is one row, and a list for four would be three quarters air.
-fn at<T>(queue: &mut BTreeMap<Time, Vec<T>>, time: Time) -> &mut Vec<T> {
-    queue.entry(time).or_insert_with(|| Vec::with_capacity(1))
+/// Adds to what happens at a time; what comes and goes at once does not happen.
+fn expect<D: Ord, R: Semigroup>(queue: &mut BTreeMap<(Time, D), R>, at: (Time, D), diff: R) {
+    match queue.entry(at) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(diff);
+        }
+        Entry::Occupied(mut known) => {
+            known.get_mut().plus_equals(&diff);
+            if known.get().is_zero() {
+                known.remove();
+            }
+        }
+    }
 }
 
 /// The groups of an aggregation and what is known of each.

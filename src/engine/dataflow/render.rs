@@ -21,7 +21,8 @@ use super::join::join;
 use super::linear::Linear;
 use super::number::number;
 use super::operators::{Collection, Groups, Time, aggregate, temporal};
-use super::top_k::top_k;
+use super::skyband::{SKYBAND_MAX, skyband};
+use super::top_k::{Order, top_k};
 use super::totals::{Aggregates, Totals};
 use crate::engine::error::SqlError;
 use crate::engine::expr::Expr;
@@ -44,6 +45,8 @@ pub(super) struct Parts {
     pub(super) errors: Rc<RefCell<Errors>>,
     /// When temporal operators have something to do by themselves.
     pub(super) wakes: Vec<Rc<Cell<Option<Time>>>>,
+    /// About how many bytes of what has entered are no longer held.
+    pub(super) freed: Rc<Cell<usize>>,
     /// All groups of the aggregation that is the plan's last operator but row-by-row ones, and those.
     pub(super) top: Option<(Rc<RefCell<Groups>>, Linear)>,
 }
@@ -61,7 +64,13 @@ pub(super) fn render<'scope>(
     let top = &mut None;
     let rows = match input {
         Plan::Get { name, columns } if **name == *RECENTCHANGES => {
-            return Ok(changes_rows(columns, Linear::new(&chain), scope, parts));
+            return Ok(changes_rows(
+                columns,
+                Linear::new(&chain),
+                None,
+                scope,
+                parts,
+            ));
         }
         Plan::Get { name, columns } => relation(name, columns, scope, parts),
         Plan::Constant { rows, .. } => {
@@ -89,8 +98,15 @@ pub(super) fn render<'scope>(
             limit,
             offset,
         } => {
-            let input = render(input, scope, parts)?;
-            top_k(input, order, *offset, *limit, parts.errors.clone())
+            let last = limit.and_then(|limit| limit.checked_add(*offset));
+            let rows = match Linear::split(input) {
+                (chain, Plan::Get { name, columns }) if **name == *RECENTCHANGES => {
+                    let wanted = last.map(|last| (Order::new(order), last));
+                    changes_rows(columns, Linear::new(&chain), wanted, scope, parts)
+                }
+                _ => render(input, scope, parts)?,
+            };
+            top_k(rows, order, *offset, *limit, parts.errors.clone())
         }
         Plan::Number {
             input,
@@ -133,15 +149,23 @@ pub(super) fn render<'scope>(
     Ok(run_linear(rows, linear, parts))
 }
 
-/// The rows of `recentchanges` that a chain leaves.
+/// The rows of `recentchanges` that a chain leaves; if only the first of them in an order are wanted, without those that can
+/// never be one.
 fn changes_rows<'scope>(
     columns: &[usize],
     linear: Linear,
+    wanted: Option<(Order, u64)>,
     scope: Scope<'scope, Time>,
     parts: &mut Parts,
 ) -> Collection<'scope, Row, i64> {
     let mut session = InputSession::new();
-    let rows = session.to_collection(scope);
+    let mut rows = session.to_collection(scope);
+    if let Some((order, k)) = wanted
+        && k <= SKYBAND_MAX
+        && !linear.has_beginnings()
+    {
+        rows = skyband(rows, order, k, parts.freed.clone());
+    }
     let rows = spans(rows, linear.has_window(), parts);
     let errors = parts.errors.clone();
     let changes = Changes::new(columns, linear, Shape::Rows(session), errors);

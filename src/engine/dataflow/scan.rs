@@ -115,7 +115,7 @@ fn changes(plan: &Plan) -> Option<&[usize]> {
 impl Shape {
     /// A stored block has nothing to say at `time_ms`.
     pub(crate) fn is_over(&self, info: &BlockInfo, time_ms: Time) -> bool {
-        self.below.is_over(info, time_ms)
+        self.below.is_over(info.newest_dt_us, time_ms)
     }
 }
 

@@ -93,20 +93,20 @@ impl Batch {
 /// The change's identity; without `meta.id`, equal documents are one change.
 fn identity(change: &Change<'_>, document: &[u8]) -> Identity {
     match change.meta.id.as_deref() {
-        Some(id) => uuid(id).unwrap_or_else(|| hash(b"id", id.as_bytes())),
+        Some(id) => uuid(id.as_bytes()).unwrap_or_else(|| hash(b"id", id.as_bytes())),
         None => hash(b"document", document.trim_ascii()),
     }
 }
 
 /// The number of a UUID in its canonical form.
-fn uuid(text: &str) -> Option<u128> {
+pub(super) fn uuid(text: &[u8]) -> Option<u128> {
     let mut number = 0;
-    for (at, byte) in text.bytes().enumerate() {
+    for (at, byte) in text.iter().enumerate() {
         match (at, byte) {
             (8 | 13 | 18 | 23, b'-') => {}
             (8 | 13 | 18 | 23, _) => return None,
-            (_, b'0'..=b'9') => number = number << 4 | u128::from(byte - b'0'),
-            (_, b'a'..=b'f') => number = number << 4 | u128::from(byte - b'a' + 10),
+            (_, b'0'..=b'9') => number = number << 4 | u128::from(*byte - b'0'),
+            (_, b'a'..=b'f') => number = number << 4 | u128::from(*byte - b'a' + 10),
             _ => return None,
         }
     }

@@ -100,6 +100,16 @@ impl Block {
             .expect("a block without a store has all its columns"))
     }
 
+    /// All columns, in their order.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) fn columns(&self) -> Result<Vec<&Column>, StoreError> {
+        (0..CHANGE_COLUMNS.len())
+            .map(|at| self.column(at))
+            .collect()
+    }
+
     /// Appends all changes of `other`.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ impl Texts {
         self.lengths.push(length);
     }
 
-    fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> {
         let mut rest = &*self.bytes;
         self.lengths.iter().map(move |length| {
             let (text, after) = rest.split_at((*length)? as usize);

@@ -9,7 +9,7 @@ pub(crate) mod batch;
 pub(crate) mod block;
 pub(crate) mod column;
 pub(crate) mod groups;
-mod pieces;
+pub(crate) mod pieces;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,10 +23,11 @@ use redb::{
 
 use self::batch::{Identity, Partition, Position};
 use self::block::Block;
+use self::column::Column;
 use super::OpenError;
 use super::error::{SqlError, SqlState};
 use groups::{DELTA_PIECES, SHARD_PIECES};
-use pieces::{Compression, PIECES};
+use pieces::{Compression, Encoded, PIECES};
 
 /// The name of the file in the data directory.
 const FILE: &str = "wikitop.redb";
@@ -363,6 +364,16 @@ fn open_database(path: &Path) -> Result<Database, DatabaseError> {
     })
 }
 
+/// A block of these columns as [`Transaction::put_block`] writes it.
+pub(crate) fn encode(info: &BlockInfo, columns: &[&Column], identities: &[Identity]) -> Encoded {
+    let compression = if info.sealed {
+        Compression::Zstd
+    } else {
+        Compression::None
+    };
+    Encoded::new(columns, identities, compression)
+}
+
 /// What one transaction can write.
 pub(crate) struct Transaction<'a> {
     store: &'a Store,
@@ -371,26 +382,9 @@ pub(crate) struct Transaction<'a> {
 
 impl Transaction<'_> {
     /// Writes a block and its place in the order of arrival.
-    pub(crate) fn put_block(
-        &self,
-        info: BlockInfo,
-        block: &Block,
-        identities: &[Identity],
-    ) -> Result<(), StoreError> {
-        let compression = if info.sealed {
-            Compression::Zstd
-        } else {
-            Compression::None
-        };
+    pub(crate) fn put_block(&self, info: BlockInfo, block: &Encoded) -> Result<(), StoreError> {
         let mut pieces = self.table(PIECES)?;
-        pieces::write(
-            self.store,
-            &mut pieces,
-            info.number,
-            block,
-            identities,
-            compression,
-        )?;
+        pieces::write(self.store, &mut pieces, info.number, block)?;
         let rows = u32::try_from(info.rows).expect("a batch is bounded");
         self.table(BLOCKS)?
             .insert(

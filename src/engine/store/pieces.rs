@@ -7,12 +7,11 @@ use std::fmt::Write as _;
 
 use redb::{ReadOnlyTable, ReadableDatabase, Table, TableDefinition};
 
-use super::batch::Identity;
-use super::block::{Block, Lazy};
-use super::column::{BadColumn, Column, put_varint, take_varint};
+use super::batch::{Identity, uuid};
+use super::block::Lazy;
+use super::column::{BadColumn, Column, Texts, put_varint, take_varint};
 use super::{BlockInfo, Store, StoreError};
 use crate::engine::relations::{CHANGE_COLUMNS, META_ID};
-use crate::engine::value::Value;
 
 /// Block, column, piece.
 type PieceKey = (u64, u8, u32);
@@ -40,34 +39,44 @@ pub(super) enum Compression {
     Zstd,
 }
 
+/// A block as it will be written: every column's bytes.
+pub(crate) struct Encoded(Vec<Vec<u8>>);
+
+impl Encoded {
+    /// Encodes the columns of a block and who its changes are. What takes time is the compression, and all of it can be done
+    /// by whoever has the time.
+    pub(super) fn new(
+        columns: &[&Column],
+        identities: &[Identity],
+        compression: Compression,
+    ) -> Self {
+        let plain = columns.iter().enumerate().map(|(at, column)| match column {
+            Column::Text(ids) if at == META_ID => encode_ids(ids, identities),
+            column => column.encode(),
+        });
+        let mut framed: Vec<Vec<u8>> = plain.map(|plain| frame(plain, compression)).collect();
+        let plain = identities.iter().flat_map(|id| id.to_be_bytes()).collect();
+        // Random numbers do not compress.
+        framed.push(frame(plain, Compression::None));
+        Encoded(framed)
+    }
+}
+
 /// Writes all columns of a block.
 pub(super) fn write(
     store: &Store,
     pieces: &mut Table<'_, PieceKey, &'static [u8]>,
     number: u64,
-    block: &Block,
-    identities: &[Identity],
-    compression: Compression,
+    block: &Encoded,
 ) -> Result<(), StoreError> {
-    let mut put = |column: u8, plain: Vec<u8>, compression| -> Result<(), StoreError> {
-        let stored = frame(plain, compression);
-        for (piece, bytes) in (0..).zip(stored.chunks(PIECE_BYTES)) {
+    for (column, bytes) in (0..).zip(&block.0) {
+        for (piece, bytes) in (0..).zip(bytes.chunks(PIECE_BYTES)) {
             pieces
                 .insert((number, column, piece), bytes)
                 .map_err(|e| store.error(e))?;
         }
-        Ok(())
-    };
-    for at in 0..IDENTITIES {
-        let plain = match usize::from(at) {
-            META_ID => encode_ids(block.values(META_ID)?, identities),
-            at => block.column(at)?.encode(),
-        };
-        put(at, plain, compression)?;
     }
-    let plain = identities.iter().flat_map(|id| id.to_be_bytes()).collect();
-    // Random numbers do not compress.
-    put(IDENTITIES, plain, Compression::None)
+    Ok(())
 }
 
 /// The bytes with their length in front, compressed when that is asked for.
@@ -161,16 +170,16 @@ impl Lazy for StoredColumns {
 }
 
 /// `meta.id` is stored once: the identity is it, in half the bytes. Others are written out.
-fn encode_ids(ids: &[Value], identities: &[Identity]) -> Vec<u8> {
-    let (mut tags, mut texts) = (Vec::new(), Vec::new());
+fn encode_ids(ids: &Texts, identities: &[Identity]) -> Vec<u8> {
+    let (mut tags, mut texts) = (Vec::with_capacity(identities.len()), Vec::new());
     for (id, identity) in ids.iter().zip(identities) {
         match id {
-            Value::Text(text) if **text == *uuid_text(*identity) => put_varint(1, &mut tags),
-            Value::Text(text) => {
+            Some(text) if uuid(text) == Some(*identity) => put_varint(1, &mut tags),
+            Some(text) => {
                 put_varint(2 + text.len() as u128, &mut tags);
-                texts.extend_from_slice(text.as_bytes());
+                texts.extend_from_slice(text);
             }
-            _ => put_varint(0, &mut tags),
+            None => put_varint(0, &mut tags),
         }
     }
     tags.extend(texts);
@@ -182,7 +191,7 @@ fn decode_ids(mut bytes: &[u8], identities: &[Identity]) -> Result<Column, BadCo
         .iter()
         .map(|_| take_varint(&mut bytes))
         .collect::<Result<_, _>>()?;
-    let mut texts = super::column::Texts::default();
+    let mut texts = Texts::default();
     for (tag, identity) in tags.into_iter().zip(identities) {
         match tag {
             0 => texts.push(None),
