@@ -16,7 +16,7 @@ pub(super) fn unary(function: Function, value: &Value) -> Result<Value, SqlError
         (Negate, Value::BigInt(int)) => {
             Value::BigInt(int.checked_neg().ok_or_else(|| out_of_range("bigint"))?)
         }
-        (Negate, Value::Numeric(numeric)) => Value::Numeric(-*numeric),
+        (Negate, Value::Numeric(numeric)) => Value::Numeric(with_scale(-*numeric, 0)),
         (Negate, Value::Double(double)) => Value::Double(OrderedDouble(-double.0)),
         (Negate, Value::Interval(interval)) => Value::Interval(negated(*interval)?),
         (Abs, Value::BigInt(int)) => {
@@ -24,9 +24,9 @@ pub(super) fn unary(function: Function, value: &Value) -> Result<Value, SqlError
         }
         (Abs, Value::Numeric(numeric)) => Value::Numeric(numeric.abs()),
         (Abs, Value::Double(double)) => Value::Double(OrderedDouble(double.0.abs())),
-        (Floor, Value::Numeric(numeric)) => Value::Numeric(numeric.floor()),
+        (Floor, Value::Numeric(numeric)) => Value::Numeric(with_scale(numeric.floor(), 0)),
         (Floor, Value::Double(double)) => Value::Double(OrderedDouble(double.0.floor())),
-        (Ceil, Value::Numeric(numeric)) => Value::Numeric(numeric.ceil()),
+        (Ceil, Value::Numeric(numeric)) => Value::Numeric(with_scale(numeric.ceil(), 0)),
         (Ceil, Value::Double(double)) => Value::Double(OrderedDouble(double.0.ceil())),
         (Round, Value::Numeric(numeric)) => Value::Numeric(rounded(*numeric, 0)),
         (Round, Value::Double(double)) => Value::Double(OrderedDouble(double.0.round_ties_even())),
@@ -73,7 +73,25 @@ fn numeric(function: Function, left: Decimal, right: Decimal) -> Result<Value, S
         Function::Modulo => left.checked_rem(right),
         _ => return Err(mistyped(function)),
     };
-    result.map(Value::Numeric).ok_or_else(numeric_overflow)
+    // Zero has as many digits after the point as anything else.
+    let scale = match function {
+        Function::Multiply => left.scale() + right.scale(),
+        _ => left.scale().max(right.scale()),
+    };
+    result
+        .map(|result| Value::Numeric(with_scale(result, scale)))
+        .ok_or_else(numeric_overflow)
+}
+
+/// At least so many digits after the point, as far as they fit; zero has no sign.
+fn with_scale(mut number: Decimal, scale: u32) -> Decimal {
+    if number.scale() < scale {
+        number.rescale(scale.min(SCALE_MAX as u32));
+    }
+    if number.is_zero() {
+        number.set_sign_positive(true);
+    }
+    number
 }
 
 /// A quotient with as many digits as Postgres gives it: at least sixteen that count, at least as many after the point as either
@@ -106,11 +124,8 @@ fn leading(number: Decimal) -> (i64, i64) {
 
 /// Rounded half away from zero to `scale` digits, with zeros up to there.
 fn rounded(number: Decimal, scale: u32) -> Decimal {
-    let mut result = number.round_dp_with_strategy(scale, RoundingStrategy::MidpointAwayFromZero);
-    if result.scale() < scale {
-        result.rescale(scale);
-    }
-    result
+    let result = number.round_dp_with_strategy(scale, RoundingStrategy::MidpointAwayFromZero);
+    with_scale(result, scale)
 }
 
 pub(super) fn round_to(number: &Value, digits: &Value) -> Result<Value, SqlError> {

@@ -44,7 +44,6 @@ fn parse(text: &str, ty: Type) -> Result<(i64, i64), SqlError> {
     let month = scanner.after('-').ok_or_else(invalid)?;
     let day = scanner.after('-').ok_or_else(invalid)?;
     let mut micros = 0;
-    let mut offset = 0;
     if scanner.take('T') || scanner.take('t') || scanner.spaces() {
         if !scanner.0.is_empty() && scanner.0.starts_with(|c: char| c.is_ascii_digit()) {
             let (hour, minute) = (
@@ -63,8 +62,9 @@ fn parse(text: &str, ty: Type) -> Result<(i64, i64), SqlError> {
             micros = hour * HOUR + minute * MINUTE + second * SECOND + fraction;
         }
         scanner.spaces();
-        offset = scanner.offset().ok_or_else(invalid)?;
     }
+    // A date alone may have an offset, too.
+    let offset = scanner.offset().ok_or_else(invalid)?;
     scanner.spaces();
     if !scanner.0.is_empty() {
         return Err(invalid());
