@@ -7,6 +7,7 @@
 mod aggregate;
 mod join;
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use super::error::{SqlError, SqlState};
@@ -14,9 +15,29 @@ use super::expr::{Expr, Function, Subquery, array_text, several_rows};
 use super::plan::{OrderKey, Plan};
 use super::value::{Row, Type, Value};
 
-/// The most rows that one operator may give here: catalogs have thousands. A join that makes more is refused (54000) before it
-/// fills the memory.
-const ROWS_MAX: usize = 2_000_000;
+/// What an evaluation may cost; one that costs more is refused (54000).
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// The most rows that one operator may give, so that a join does not fill the memory.
+    rows_max: usize,
+    /// The most rows and pairs of rows that all operators may look at together, so that subqueries within subqueries come to an
+    /// end.
+    steps_max: usize,
+}
+
+impl Effort {
+    /// Catalogs have thousands of rows, and tools join them with each other: some milliseconds, a megabyte.
+    pub const SMALL: Effort = Effort {
+        rows_max: 20_000,
+        steps_max: 1_000_000,
+    };
+
+    /// A few seconds, a few hundred megabytes.
+    pub const LARGE: Effort = Effort {
+        rows_max: 2_000_000,
+        steps_max: 20_000_000,
+    };
+}
 
 /// The rows of a plan, each as often as it is there, in no useful order.
 ///
@@ -29,7 +50,7 @@ pub fn fold(
     relation: &dyn Fn(&str) -> Vec<Row>,
     now_ms: u64,
 ) -> Result<Vec<Row>, SqlError> {
-    Folder { relation, now_ms }.rows(plan, &Outside::none())
+    Folder::new(relation, now_ms, Effort::LARGE).rows(plan, &Outside::none())
 }
 
 /// The rows of a plan that reads no maintained relation.
@@ -37,7 +58,15 @@ pub fn fold(
 /// # Errors
 /// As [`fold`].
 pub fn constant(plan: &Plan, now_ms: u64) -> Result<Vec<Row>, SqlError> {
-    fold(plan, &|_| Vec::new(), now_ms)
+    constant_within(plan, now_ms, Effort::LARGE)
+}
+
+/// The same, if it costs no more than `effort`.
+///
+/// # Errors
+/// As [`fold`].
+pub fn constant_within(plan: &Plan, now_ms: u64, effort: Effort) -> Result<Vec<Row>, SqlError> {
+    Folder::new(&|_| Vec::new(), now_ms, effort).rows(plan, &Outside::none())
 }
 
 /// The value of an expression that reads no row, though perhaps constant subqueries.
@@ -45,10 +74,7 @@ pub fn constant(plan: &Plan, now_ms: u64) -> Result<Vec<Row>, SqlError> {
 /// # Errors
 /// As [`fold`].
 pub fn value(expr: &Expr, now_ms: u64) -> Result<Value, SqlError> {
-    let folder = Folder {
-        relation: &|_| Vec::new(),
-        now_ms,
-    };
+    let folder = Folder::new(&|_| Vec::new(), now_ms, Effort::SMALL);
     folder.eval(expr, &[], &Outside::none())
 }
 
@@ -107,6 +133,40 @@ impl Outside<'_> {
 struct Folder<'r> {
     relation: &'r dyn Fn(&str) -> Vec<Row>,
     now_ms: u64,
+    effort: Effort,
+    steps: Cell<usize>,
+}
+
+impl<'r> Folder<'r> {
+    fn new(relation: &'r dyn Fn(&str) -> Vec<Row>, now_ms: u64, effort: Effort) -> Self {
+        Folder {
+            relation,
+            now_ms,
+            effort,
+            steps: Cell::new(0),
+        }
+    }
+
+    /// An operator has given `rows`.
+    fn check_rows(&self, rows: usize) -> Result<(), SqlError> {
+        let rows_max = self.effort.rows_max;
+        if rows > rows_max {
+            let message = format!("an intermediate result has more than {rows_max} rows");
+            return Err(SqlError::new(SqlState::ProgramLimitExceeded, message));
+        }
+        Ok(())
+    }
+
+    /// An operator looks at so many rows or pairs.
+    fn spend(&self, steps: usize) -> Result<(), SqlError> {
+        let steps_max = self.effort.steps_max;
+        self.steps.set(self.steps.get().saturating_add(steps));
+        if self.steps.get() > steps_max {
+            let message = format!("the query looks at more than {steps_max} rows");
+            return Err(SqlError::new(SqlState::ProgramLimitExceeded, message));
+        }
+        Ok(())
+    }
 }
 
 impl Folder<'_> {
@@ -215,7 +275,8 @@ impl Folder<'_> {
                 on,
             } => self.joined(left, right, *kind, on, outside)?,
         };
-        check_count(rows.len())?;
+        self.check_rows(rows.len())?;
+        self.spend(rows.len() + 1)?;
         Ok(rows)
     }
 
@@ -389,12 +450,42 @@ impl Folder<'_> {
     }
 }
 
-fn check_count(rows: usize) -> Result<(), SqlError> {
-    if rows > ROWS_MAX {
-        return Err(SqlError::new(
-            SqlState::ProgramLimitExceeded,
-            format!("an intermediate result has more than {ROWS_MAX} rows"),
-        ));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::plan::JoinKind;
+
+    /// Pairs of twenty numbers with twenty, for which `on` is true.
+    fn pairs(on: bool) -> Plan {
+        let numbers = || Plan::Constant {
+            arity: 1,
+            rows: (0..20)
+                .map(|number| [Value::BigInt(number)].into_iter().collect())
+                .collect(),
+        };
+        Plan::Join {
+            left: Box::new(numbers()),
+            right: Box::new(numbers()),
+            kind: JoinKind::Inner,
+            on: Expr::Literal(Value::Bool(on), Type::Bool),
+        }
     }
-    Ok(())
+
+    #[test]
+    fn what_costs_too_much_is_refused() {
+        let within = |on, rows_max, steps_max| {
+            let effort = Effort {
+                rows_max,
+                steps_max,
+            };
+            let rows = constant_within(&pairs(on), 0, effort);
+            rows.map(|rows| rows.len()).map_err(|error| error.state)
+        };
+        let refused = Err(SqlState::ProgramLimitExceeded);
+        assert_eq!(within(true, 400, 1_000), Ok(400));
+        assert_eq!(within(true, 399, 1_000), refused);
+        // Pairs that come to nothing have been looked at, too.
+        assert_eq!(within(false, 20, 1_000), Ok(0));
+        assert_eq!(within(false, 20, 400), refused);
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::apart::Apart;
+use super::apart::{self, Apart};
 use super::memory::Kept;
 use super::planned;
 use super::session::{Session, Stop};
@@ -16,7 +16,7 @@ use super::wire::Wire;
 use crate::engine::dataflow::scan::Scan;
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::feed::Held;
-use crate::engine::fold;
+use crate::engine::fold::{self, Effort};
 use crate::engine::handle::Selected;
 use crate::engine::plan::Query;
 use crate::engine::value::Row;
@@ -24,6 +24,9 @@ use crate::engine::value::Row;
 /// The largest answer that is ordered as a whole; a larger one is refused (54000). Answers without ORDER BY, or with LIMIT, have
 /// no such bound.
 const ORDERED_BYTES_MAX: usize = 128 << 20;
+
+/// A snapshot of so many rows is put in order by the session itself, in a millisecond or two.
+const SMALL_ROWS_MAX: usize = 4_096;
 
 /// How long a client may take to read an answer that is read off the store as it goes: a day of changes at a few megabytes a
 /// second. What it reads must stay on disk so long; after that it is told 53400.
@@ -109,7 +112,7 @@ impl Reading {
             Some(scan) => scan.step(),
             None => Err(too_slow()),
         };
-        self.apart.run(wire, step).await
+        self.apart.large(wire, step).await
     }
 }
 
@@ -130,27 +133,18 @@ fn too_slow() -> SqlError {
 impl Session {
     /// A query's rows as of now, in its order.
     pub(super) async fn answer(&mut self, query: Arc<Query>) -> Result<Answer, Stop> {
-        let mut kept = self.answers.nothing();
         if query.plan.reads().is_empty() {
-            let folded = move || {
-                let rows = fold::constant(&query.plan, planned::now_ms())?;
-                let rows = query.present(rows.into_iter().map(|row| (row, 1)))?;
-                kept.at_least(rows.iter().map(Row::bytes).sum())?;
-                let kept = Some(kept);
-                Ok(Answer {
-                    kept,
-                    ..Answer::known(rows)
-                })
-            };
-            return self.apart.run(&mut self.wire, folded).await;
+            return self.folded(query).await;
         }
         let engine = self.engine.clone();
         let selected = tokio::select! {
             selected = engine.select(query.clone()) => selected?,
             interrupt = self.wire.interrupted() => return Err(interrupt.into()),
         };
+        let kept = self.answers.nothing();
         match selected {
             Selected::Snapshot(tick) => {
+                let is_small = tick.updates.len() <= SMALL_ROWS_MAX;
                 let present = move || {
                     let rows = tick.updates.iter();
                     let rows = query.present(rows.map(|(row, _, diff)| (row.clone(), *diff)))?;
@@ -159,17 +153,44 @@ impl Session {
                         ..Answer::known(rows)
                     })
                 };
-                self.apart.run(&mut self.wire, present).await
+                if is_small {
+                    return Ok(present()?);
+                }
+                self.reading.large(&mut self.wire, present).await
             }
             Selected::Scan(scan) if query.shows_rows_as_they_are() => Ok(Answer {
-                more: Some(Reading::new(scan, self.apart.clone())),
+                more: Some(Reading::new(scan, self.reading.clone())),
                 kept: Some(kept),
                 ..Answer::known(Vec::new())
             }),
             Selected::Scan(scan) => {
                 let ordered = move || ordered(*scan, &query, kept);
-                self.apart.run(&mut self.wire, ordered).await
+                self.reading.large(&mut self.wire, ordered).await
             }
+        }
+    }
+
+    /// The rows of a query over constants: most are small catalogs, and they do not wait for those that are not.
+    async fn folded(&mut self, query: Arc<Query>) -> Result<Answer, Stop> {
+        let fold = |effort| {
+            let (query, mut kept) = (query.clone(), self.answers.nothing());
+            move || {
+                let rows = fold::constant_within(&query.plan, planned::now_ms(), effort)?;
+                let rows = query.present(rows.into_iter().map(|row| (row, 1)))?;
+                kept.at_least(rows.iter().map(Row::bytes).sum())?;
+                let kept = Some(kept);
+                Ok(Answer {
+                    kept,
+                    ..Answer::known(rows)
+                })
+            }
+        };
+        let (small, large) = (fold(Effort::SMALL), fold(Effort::LARGE));
+        match apart::small(&mut self.wire, small).await {
+            Err(Stop::Statement(error)) if error.state == SqlState::ProgramLimitExceeded => {
+                self.folding.large(&mut self.wire, large).await
+            }
+            answered => answered,
         }
     }
 }

@@ -76,8 +76,7 @@ impl Kept {
     /// 53200
     pub(crate) fn exactly(&mut self, bytes: usize) -> Result<(), SqlError> {
         self.0.resize(bytes).map_err(|_| {
-            let message =
-                format!("out of memory: sessions keep more than {MEMORY_BYTES_MAX} bytes");
+            let message = "out of memory: too much is kept for all sessions together";
             SqlError::new(SqlState::OutOfMemory, message)
                 .hint("Try again when others are done, or send less at a time.")
         })

@@ -54,6 +54,10 @@ use openings::{Opening, Openings};
 /// Sessions at a time: a page needs one a view, a pool of a tool a dozen. One more is told 53300 and closed.
 pub const CONNECTIONS_MAX: usize = 256;
 
+/// What of sessions' own answers may wait for clients together: a dozen clients in the middle of a day of changes. What would
+/// exceed it is refused with 53200.
+const ANSWERS_BYTES_MAX: usize = 256 << 20;
+
 /// How long a client may take to say who it is; connections that never do are closed then.
 const STARTUP_MAX: Duration = Duration::from_secs(10);
 
@@ -87,8 +91,9 @@ pub async fn run(
         cancels: Arc::default(),
         seats: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
         memory: Memory::default(),
-        answers: Memory::default(),
-        apart: Apart::default(),
+        answers: Memory::of(ANSWERS_BYTES_MAX),
+        folding: Apart::default(),
+        reading: Apart::default(),
     });
     let mut openings = Openings::default();
     let mut connections = JoinSet::new();
@@ -140,7 +145,8 @@ struct Shared {
     /// What of sessions' own answers waits for clients: apart from the former, so that those who do not read keep nobody from
     /// writing.
     answers: Memory,
-    apart: Apart,
+    folding: Apart,
+    reading: Apart,
 }
 
 /// One connection, from its first byte to its last.

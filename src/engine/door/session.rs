@@ -70,7 +70,10 @@ pub(crate) struct Session {
     pub(crate) memory: Memory,
     /// What of the session's answers waits for the client.
     pub(crate) answers: Memory,
-    pub(crate) apart: Apart,
+    /// Where large constant queries are evaluated.
+    pub(crate) folding: Apart,
+    /// Where large answers are read and ordered: a step each, so that none waits for long.
+    pub(crate) reading: Apart,
     pub(crate) identity: system::Session,
     pub(crate) settings: Settings,
     pub(crate) transaction: Transaction,
@@ -94,7 +97,8 @@ impl Session {
             transaction: Transaction::new(&shared.memory),
             memory: shared.memory.clone(),
             answers: shared.answers.clone(),
-            apart: shared.apart.clone(),
+            folding: shared.folding.clone(),
+            reading: shared.reading.clone(),
             identity,
             settings,
             statements: Statements::default(),

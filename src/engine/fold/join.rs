@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Folder, Outside, check_count};
+use super::{Folder, Outside};
 use crate::engine::error::SqlError;
 use crate::engine::expr::{Expr, Function};
 use crate::engine::plan::{JoinKind, Plan};
@@ -33,7 +33,9 @@ impl Folder<'_> {
         for row in &left {
             let key: Vec<&Value> = keys.iter().map(|(at, _)| &row.values()[*at]).collect();
             let mut alone = true;
-            for partner in by_key.get(&key).into_iter().flatten() {
+            let partners = by_key.get(&key).map_or(&[][..], Vec::as_slice);
+            self.spend(partners.len())?;
+            for partner in partners {
                 let pair = concatenated(row.values(), partner.values());
                 if self.is_true(on, pair.values(), outside)? {
                     alone = false;
@@ -43,7 +45,7 @@ impl Folder<'_> {
             if alone && kind == JoinKind::Left {
                 joined.push(concatenated(row.values(), &padding));
             }
-            check_count(joined.len())?;
+            self.check_rows(joined.len())?;
         }
         Ok(joined)
     }

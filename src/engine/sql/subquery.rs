@@ -9,7 +9,7 @@ use super::conditions::any_of;
 use super::scope::{Names, Planned, Scope};
 use crate::engine::error::{SqlError, SqlState};
 use crate::engine::expr::{Expr, Function, Subquery};
-use crate::engine::fold;
+use crate::engine::fold::{self, Effort};
 use crate::engine::plan::Plan;
 use crate::engine::value::{Type, Value};
 
@@ -113,7 +113,7 @@ impl Binder<'_> {
     }
 
     fn rows_of(&self, plan: &Plan) -> Result<Vec<Value>, SqlError> {
-        let rows = fold::constant(plan, self.context.now_ms)?;
+        let rows = fold::constant_within(plan, self.context.now_ms, Effort::SMALL)?;
         Ok(rows
             .iter()
             .filter_map(|row| row.values().first().cloned())
