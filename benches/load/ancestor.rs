@@ -14,30 +14,28 @@ use wikitop::core::address::Address;
 use wikitop::core::json::FrameJson;
 use wikitop::core::subscription::{Event, Subscription, Target};
 
-/// Serves until `stop`; client after client goes to the next door.
+/// Serves until `stop`.
 pub(crate) async fn serve(
     listener: TcpListener,
-    doors: Vec<Address>,
+    engine: Address,
     texts: Arc<AtomicU64>,
     stop: CancellationToken,
 ) {
     let mut clients = JoinSet::new();
-    let mut doors = doors.into_iter().cycle();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         let (stream, _) = accepted.expect("sockets are left");
-        let door = doors.next().expect("there is a door");
-        clients.spawn(client(stream, door, texts.clone()));
+        clients.spawn(client(stream, engine.clone(), texts.clone()));
     }
 }
 
 /// One client, to its end; that it goes without a goodbye is no error here.
-async fn client(stream: TcpStream, door: Address, texts: Arc<AtomicU64>) {
-    let _ = follow(stream, door, &texts).await;
+async fn client(stream: TcpStream, engine: Address, texts: Arc<AtomicU64>) {
+    let _ = follow(stream, engine, &texts).await;
 }
 
 async fn follow(
     stream: TcpStream,
-    door: Address,
+    engine: Address,
     texts: &AtomicU64,
 ) -> Result<(), tokio_tungstenite::tungstenite::Error> {
     stream.set_nodelay(true)?;
@@ -45,7 +43,7 @@ async fn follow(
         .read_buffer_size(256)
         .write_buffer_size(2048);
     let mut socket = tokio_tungstenite::accept_async_with_config(stream, Some(buffers)).await?;
-    let mut subscription = Subscription::new(door, Target::View("top10".to_owned()));
+    let mut subscription = Subscription::new(engine, Target::View("top10".to_owned()));
     let mut described = None;
     loop {
         let event = tokio::select! {

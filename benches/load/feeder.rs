@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use wikitop::core::address::Address;
 use wikitop::core::connection::connect;
-use wikitop::engine::door::{self, CONNECTIONS_MAX};
+use wikitop::engine::door;
 use wikitop::engine::handle::Engine;
 use wikitop::engine::{self, RETAIN_DEFAULT, Running};
 
@@ -29,8 +29,8 @@ const VIEWS: [&str; 2] = [
 
 /// A running engine that changes.
 pub(crate) struct Feeder {
-    /// Doors of the one engine. Each lets in so many and no more, which the ancestor's design needs more of.
-    pub(crate) doors: Vec<Address>,
+    /// Where it is.
+    pub(crate) address: Address,
     /// Changes made so far, each of which is a frame.
     pub(crate) frames: Arc<AtomicU64>,
     running: Running,
@@ -40,8 +40,7 @@ pub(crate) struct Feeder {
 }
 
 impl Feeder {
-    /// Starts an engine that lets in at least so many.
-    pub(crate) async fn start(sessions: usize) -> Feeder {
+    pub(crate) async fn start() -> Feeder {
         let data_dir = tempfile::tempdir().expect("a directory");
         let config = engine::Config {
             data_dir: data_dir.path().to_owned(),
@@ -50,14 +49,11 @@ impl Feeder {
         let (engine, running) = engine::start(config).expect("an engine");
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let mut doors = Vec::new();
-        for _ in 0..sessions.div_ceil(CONNECTIONS_MAX) {
-            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-            doors.push(Address::local(listener.local_addr().expect("bound")));
-            let serving = door::run(listener, engine.clone(), stop.clone().cancelled_owned());
-            tasks.spawn(async move { serving.await.expect("it serves") });
-        }
-        let connection = connect(&doors[0]).await.expect("the engine answers");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = Address::local(listener.local_addr().expect("bound"));
+        let serving = door::run(listener, engine.clone(), stop.clone().cancelled_owned());
+        tasks.spawn(async move { serving.await.expect("it serves") });
+        let connection = connect(&address).await.expect("the engine answers");
         for view in VIEWS {
             let made = connection.client.batch_execute(view).await;
             made.expect("the engine knows SQL");
@@ -66,7 +62,7 @@ impl Feeder {
         let frames = Arc::new(AtomicU64::new(0));
         tasks.spawn(feed(engine, frames.clone(), stop.clone()));
         Feeder {
-            doors,
+            address,
             frames,
             running,
             tasks,

@@ -15,12 +15,6 @@ use wikitop::web::{self, Config, Limits};
 use super::ancestor;
 use super::feeder::Feeder;
 
-/// The most clients of the ancestor's design in one process that may have 20,000 files open: each is a websocket and both
-/// ends of a connection to the engine.
-const ANCESTOR_CLIENTS_MAX: usize = 6_000;
-/// wikitop itself has one session a view.
-const SHARED_SESSIONS_MAX: usize = 64;
-
 /// How the view comes from the engine to the clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Design {
@@ -63,8 +57,9 @@ impl Design {
 
     pub(crate) fn clients_default(self) -> &'static [u64] {
         match self {
-            Design::Shared => &[1_000, 5_000, 10_000],
-            Design::Ancestor => &[10, 100, 1_000, 2_000],
+            Design::Shared => &[10, 100, 250, 1_000, 5_000, 10_000],
+            // The embedded engine lets in 256 sessions and no more: there the design ends.
+            Design::Ancestor => &[10, 100, 250],
         }
     }
 }
@@ -100,23 +95,16 @@ pub(crate) fn run(design: Design) {
         let address = listener.local_addr().expect("bound");
         let (stop, texts) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
         let mut serving = JoinSet::new();
-        let feeder = match design {
-            Design::Shared => {
-                let feeder = Feeder::start(SHARED_SESSIONS_MAX).await;
-                serving.spawn(shared(listener, feeder.doors[0].clone(), stop.clone()));
-                feeder
-            }
-            Design::Ancestor => {
-                let feeder = Feeder::start(ANCESTOR_CLIENTS_MAX).await;
-                let doors = feeder.doors.clone();
-                serving.spawn(ancestor::serve(
-                    listener,
-                    doors,
-                    texts.clone(),
-                    stop.clone(),
-                ));
-                feeder
-            }
+        let feeder = Feeder::start().await;
+        let engine = feeder.address.clone();
+        match design {
+            Design::Shared => serving.spawn(shared(listener, engine, stop.clone())),
+            Design::Ancestor => serving.spawn(ancestor::serve(
+                listener,
+                engine,
+                texts.clone(),
+                stop.clone(),
+            )),
         };
         say(&address.to_string());
         let (asked, mut asks) = tokio::sync::mpsc::unbounded_channel();
