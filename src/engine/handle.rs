@@ -118,6 +118,11 @@ impl Engine {
         let batch = tokio::task::spawn_blocking(move || Batch::read(&documents))
             .await
             .map_err(|_| SqlError::new(SqlState::InternalError, "reading the batch failed"))??;
+        self.append_read(batch).await
+    }
+
+    /// As [`Engine::append`], when the documents have been read as they came.
+    pub(crate) async fn append_read(&self, batch: Batch) -> Result<Appended, SqlError> {
         let batch = Box::new(batch);
         self.ask(|reply| Command::Append { batch, reply }).await
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::backend::Outbox;
-use super::batch::{Batch, check_document};
+use super::batch::Batch;
 use super::copy_in::Decoder;
 use super::encoding::Line;
 use super::frontend::Message;
@@ -118,8 +118,7 @@ impl Session {
                 )
                 .into());
             };
-            check_document(document.as_bytes(), || "in INSERT".to_owned())?;
-            batch.push(bytes::Bytes::from(document.into_owned()))?;
+            batch.push(document.as_bytes(), || "in INSERT".to_owned())?;
         }
         let count = batch.len();
         self.write(batch).await?;
@@ -136,12 +135,12 @@ impl Session {
     }
 
     /// The batch is durable when this returns.
-    pub(super) async fn append(&self, batch: Batch) -> Result<(), SqlError> {
+    pub(super) async fn append(&mut self, batch: Batch) -> Result<(), SqlError> {
         if batch.len() == 0 {
             return Ok(());
         }
-        let (documents, kept) = batch.into_documents();
-        let appended = self.engine.append(documents).await?;
+        let (read, kept) = batch.into_read();
+        let appended = self.engine.append_read(read).await?;
         drop(kept);
         tracing::debug!(
             kept = appended.kept,

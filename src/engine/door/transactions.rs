@@ -19,7 +19,7 @@ const SAVEPOINTS_MAX: usize = 1_000;
 pub(crate) struct Transaction {
     pub(crate) status: TransactionStatus,
     pub(crate) written: Batch,
-    /// Savepoints by name, each with how many documents had been written.
+    /// Savepoints by name, each with its mark in what had been written.
     pub(crate) savepoints: Vec<(String, usize)>,
     /// The settings as they will be after the block.
     after: Option<Box<After>>,
@@ -104,22 +104,24 @@ impl Session {
                     let message = format!("more than {SAVEPOINTS_MAX} savepoints");
                     return Err(SqlError::new(SqlState::ProgramLimitExceeded, message).into());
                 }
-                let written = self.transaction.written.len();
-                self.transaction.savepoints.push((name, written));
+                let mark = self.transaction.written.mark();
+                self.transaction.savepoints.push((name, mark));
                 self.wire.out.complete("SAVEPOINT");
             }
             Statement::Release(name) => {
                 self.in_transaction("RELEASE SAVEPOINT")?;
                 let at = self.savepoint(&name)?;
+                let mark = self.transaction.savepoints[at].1;
                 self.transaction.savepoints.truncate(at);
+                self.transaction.written.unmark(mark);
                 self.wire.out.complete("RELEASE");
             }
             Statement::RollbackTo(name) => {
                 self.in_transaction("ROLLBACK TO SAVEPOINT")?;
                 let at = self.savepoint(&name)?;
-                let written = self.transaction.savepoints[at].1;
+                let mark = self.transaction.savepoints[at].1;
                 self.transaction.savepoints.truncate(at + 1);
-                self.transaction.written.truncate(written);
+                self.transaction.written.truncate(mark);
                 self.transaction.status = TransactionStatus::Transaction;
                 self.wire.out.complete("ROLLBACK");
             }

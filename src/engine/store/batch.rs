@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::block::Block;
-use crate::change::Change;
+use crate::change::{Change, NotAChange};
 use crate::engine::error::{SqlError, SqlState};
 
 /// What tells two changes apart: `meta.id`, a UUID; of anything else, a hash.
@@ -47,34 +47,62 @@ pub(crate) struct Batch {
     pub(crate) canaries: u64,
 }
 
+impl Default for Batch {
+    fn default() -> Self {
+        Batch {
+            block: Block::new(),
+            identities: Vec::new(),
+            positions: BTreeMap::new(),
+            canaries: 0,
+        }
+    }
+}
+
 impl Batch {
     /// Reads documents.
     ///
     /// # Errors
     /// 22P04, naming the document, when one is no JSON object: nothing of the batch is taken then.
     pub(crate) fn read(documents: &[Bytes]) -> Result<Self, SqlError> {
-        let mut batch = Batch {
-            block: Block::new(),
-            identities: Vec::with_capacity(documents.len()),
-            positions: BTreeMap::new(),
-            canaries: 0,
-        };
+        let mut batch = Batch::default();
         for (at, document) in documents.iter().enumerate() {
-            let change = Change::read(document).map_err(|error| {
+            batch.push(document).map_err(|error| {
                 SqlError::new(
                     SqlState::BadCopyFileFormat,
                     format!("document {} of the batch is no change: {error}", at + 1),
                 )
             })?;
-            batch.read_position(&change);
-            if change.is_canary() {
-                batch.canaries += 1;
-                continue;
-            }
-            batch.identities.push(identity(&change, document));
-            batch.block.push(&change);
         }
         Ok(batch)
+    }
+
+    /// Reads one more document.
+    ///
+    /// # Errors
+    /// It is no JSON object; the batch is as it was.
+    pub(crate) fn push(&mut self, document: &[u8]) -> Result<(), NotAChange> {
+        let change = Change::read(document)?;
+        self.read_position(&change);
+        if change.is_canary() {
+            self.canaries += 1;
+            return Ok(());
+        }
+        self.identities.push(identity(&change, document));
+        self.block.push(&change);
+        Ok(())
+    }
+
+    /// Appends what another batch has read.
+    pub(crate) fn append(&mut self, other: Batch) {
+        self.block
+            .append(&other.block)
+            .expect("a batch is in memory");
+        self.identities.extend(other.identities);
+        for (partition, position) in other.positions {
+            let known = self.positions.entry(partition).or_default();
+            *known = known.max(position);
+        }
+        self.canaries += other.canaries;
     }
 
     fn read_position(&mut self, change: &Change<'_>) {
