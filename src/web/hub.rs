@@ -94,7 +94,10 @@ impl Hub {
         let mut channels = lock(&self.channels);
         let channel = match channels.get(view) {
             Some(channel) => channel.clone(),
-            None if channels.len() >= SUBSCRIPTIONS_MAX => return Err(Full),
+            // The page's own views always have room: names that nobody has could take all places while the engine is away.
+            None if channels.len() >= SUBSCRIPTIONS_MAX && catalog::find(view).is_none() => {
+                return Err(Full);
+            }
             None => {
                 let channel = Arc::new(Channel::new(view, &self.metrics));
                 channels.insert(view.to_owned(), channel.clone());
@@ -416,6 +419,8 @@ mod tests {
             .collect();
         assert!(follow(SUBSCRIPTIONS_MAX).is_err());
         assert!(follow(0).is_ok(), "one that is followed already");
+        let own = hub.follow("counter", Form::Plain, Held::Nothing);
+        assert!(own.is_ok(), "a view that the page needs");
         drop(held);
         hub.stop().await;
     }

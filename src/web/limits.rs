@@ -98,7 +98,8 @@ pub(super) const GOODBYE_MAX: Duration = Duration::from_secs(1);
 /// How long the connections together may take at shutdown before they are cut; all of `serve` has 5 s.
 pub(super) const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
 
-/// Views that are followed at once, each on an engine connection of its own. The page needs ten; beyond, a client is told 503.
+/// Views that are followed at once, each on an engine connection of its own. Beyond, a client is told 503, unless it asks for
+/// a built-in view, of which there are a dozen.
 pub(super) const SUBSCRIPTIONS_MAX: usize = 64;
 
 /// How long a request waits for the first snapshot of its view before it is told 503.
