@@ -138,9 +138,12 @@ impl Binder<'_> {
         let mut found = false;
         plan.visit_exprs(&mut |expr| found |= expr.has_subquery());
         if found {
-            return Err(SqlError::unsupported(
-                "such a subquery over relations that change (one that reads rows around it, ARRAY, or outside WHERE, HAVING and the select list)",
-            ));
+            return Err(
+                SqlError::unsupported("such a subquery over relations that change").hint(
+                    "A subquery that reads no row around it may stand in WHERE, HAVING and the select list; Materialize runs the \
+                     full language: start wikitop with --materialize URL.",
+                ),
+            );
         }
         Ok(())
     }
