@@ -12,9 +12,9 @@ use super::budget::{Budget, Share};
 use super::error::{SqlError, SqlState};
 use super::value::Row;
 
-/// Ticks that may wait for a subscriber: a minute of them when sixteen batches a second arrive. A subscriber that is further
-/// behind is cut off with 53400.
-pub const FEED_TICKS_MAX: usize = 1024;
+/// Ticks that may wait for a subscriber: half a minute of them when sixteen batches a second arrive, which is how long the door
+/// waits for a client that takes nothing. A subscriber that is further behind is cut off with 53400.
+pub const FEED_TICKS_MAX: usize = 512;
 
 /// What may wait for all subscribers together, snapshots included: the largest snapshot there is, twice. A snapshot for which
 /// nothing is left is refused with 53200.
