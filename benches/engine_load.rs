@@ -38,17 +38,23 @@ const BATCH: usize = 10_000;
 /// Two ingesters, so that one batch is read while the other is written. A single one waits for each acknowledgement.
 const INGESTERS: [usize; 2] = [2, 1];
 
+/// The directory of a bench that has stopped, for the process in which it goes on.
+const RESTARTED_IN: &str = "RESTARTED_IN";
+
 fn main() {
-    let mut numbers = std::env::args()
-        .skip(1)
-        .filter_map(|text| text.parse::<usize>().ok());
-    let changes = numbers.next().unwrap_or(3_000_000);
-    let users = numbers.next().unwrap_or(1_000_000);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
+    if let Some(dir) = std::env::var_os(RESTARTED_IN) {
+        return runtime.block_on(restarted(Path::new(&dir)));
+    }
+    let mut numbers = std::env::args()
+        .skip(1)
+        .filter_map(|text| text.parse::<usize>().ok());
+    let changes = numbers.next().unwrap_or(3_000_000);
+    let users = numbers.next().unwrap_or(1_000_000);
     runtime.block_on(run(changes, users));
 }
 
@@ -57,7 +63,7 @@ async fn run(changes: usize, users: usize) {
     let engine = Engine::start(dir.path());
     engine.create_views().await;
     report("empty, all views", Duration::ZERO, dir.path());
-    let mut made_up = MadeUp::new(users, changes);
+    let mut made_up = MadeUp::new(7, users, changes);
     // The second half is sent by a single ingester.
     let mut file = made(&mut made_up, changes);
     for (ingesters, part) in INGESTERS
@@ -78,10 +84,18 @@ async fn run(changes: usize, users: usize) {
     let started = Instant::now();
     engine.stop().await;
     report("stopped", started.elapsed(), dir.path());
+    // In a process of its own, whose memory holds nothing of what was before.
+    let restarted = std::process::Command::new(std::env::current_exe().unwrap())
+        .env(RESTARTED_IN, dir.path())
+        .status();
+    assert!(restarted.unwrap().success());
+}
+
+async fn restarted(dir: &Path) {
     let started = Instant::now();
-    let engine = Engine::start(dir.path());
-    report("restarted", started.elapsed(), dir.path());
-    latency(&engine, &mut made_up).await;
+    let engine = Engine::start(dir);
+    report("restarted", started.elapsed(), dir);
+    latency(&engine, &mut MadeUp::new(8, 1_000, 1)).await;
     engine.stop().await;
 }
 

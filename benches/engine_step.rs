@@ -26,7 +26,7 @@ fn main() {
         retain: RETAIN_DEFAULT,
     };
     let (engine, running) = start(config).unwrap();
-    let mut made_up = MadeUp::new(USERS, USERS);
+    let mut made_up = MadeUp::new(7, USERS, USERS);
     runtime.block_on(async {
         views::create(&engine).await;
         for _ in 0..USERS / 10_000 {

@@ -20,11 +20,6 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-/// The allocator of the whole program, and of its benches: a change is some dozens of short allocations, most of them freed by
-/// another thread.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 pub mod change;
 pub mod cli;
 pub mod commands;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// A source of changes. Identities never repeat.
+/// A source of changes. Identities never repeat, unless the seed does.
 pub(crate) struct MadeUp {
     random: fastrand::Rng,
     users: usize,
@@ -16,9 +16,9 @@ const WIKIS: [&str; 12] = [
 ];
 
 impl MadeUp {
-    pub(crate) fn new(users: usize, total: usize) -> Self {
+    pub(crate) fn new(seed: u64, users: usize, total: usize) -> Self {
         MadeUp {
-            random: fastrand::Rng::with_seed(7),
+            random: fastrand::Rng::with_seed(seed),
             users,
             made: 0,
             total: total as u64,

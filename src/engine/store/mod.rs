@@ -35,9 +35,9 @@ const FILE: &str = "wikitop.redb";
 /// The version of what is in the file. Another one is refused, not guessed at.
 const FORMAT: u64 = 2;
 
-/// Pages of the file that redb keeps in memory: the inner pages of all trees and the leaves of the busiest groups; the
-/// operating system caches the rest.
-const CACHE_BYTES: usize = 16 << 20;
+/// Pages of the file that redb keeps in memory: the inner pages of all trees; the operating system caches the rest, of which
+/// little is read twice.
+const CACHE_BYTES: usize = 4 << 20;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// Views by their number: name, statement, since when (milliseconds since the epoch).
