@@ -7,6 +7,7 @@
 mod chain;
 mod changes;
 mod errors;
+mod hydrate;
 mod join;
 mod linear;
 mod maintained;
@@ -29,18 +30,18 @@ use timely::communication::allocator::Thread;
 use timely::worker::Worker as Timely;
 
 use self::changes::Prepared;
+pub(crate) use self::hydrate::Past;
 use self::maintained::Maintained;
 use self::operators::Time;
 use self::selection::Evaluated;
 use super::budget::Budget;
 use super::error::{SqlError, SqlState};
 use super::feed::{self, FEEDS_BYTES_MAX, Feed, Subscriber, Tick};
-use super::packed::Packed;
 use super::plan::Plan;
 use super::relations::INGEST_POSITION;
 use super::store::block::Block;
 use super::store::groups::SHARDS;
-use super::store::{BlockInfo, Store, StoreError, Transaction};
+use super::store::{StoreError, Transaction};
 use super::value::Row;
 
 /// How long a dataflow outlives its last subscriber: a page that is loaded again, or a dashboard that asks every few seconds,
@@ -50,10 +51,6 @@ const UNUSED_KEPT_MS: u64 = 15_000;
 /// Time that passes is told to subscribers at least this often.
 const PROGRESS_MS: u64 = 1_000;
 
-/// Rows that enter a dataflow in one step while it is brought up to date, so that a million of them are never under way at
-/// once.
-const HYDRATION_ROWS: usize = 8_192;
-
 /// What a view, or all queries that are no views together, may hold of the retained changes. A question that needs more is
 /// refused: it would take the memory from the views.
 const QUERY_BYTES_MAX: usize = 256 << 20;
@@ -62,9 +59,6 @@ const QUERY_BYTES_MAX: usize = 256 << 20;
 /// question of their own would slow down everyone; when there are more, those without a subscriber go first, and then new
 /// ones are refused.
 const QUERIES_MAX: usize = 256;
-
-/// Why a query is there that somebody has just made.
-const HYDRATED: &str = "it is being brought up to date";
 
 /// The number of a maintained query; later ones may read earlier ones.
 type QueryId = u64;
@@ -93,14 +87,6 @@ pub(crate) struct PreparedBatch(BTreeMap<QueryId, Vec<Prepared>>);
 pub(crate) struct ViewId {
     pub(crate) name: Arc<str>,
     pub(crate) oid: u32,
-}
-
-/// Where a dataflow that is brought up to date finds the past.
-pub(crate) struct Past<'a> {
-    pub(crate) store: &'a Store,
-    pub(crate) blocks: &'a [BlockInfo],
-    /// The groups of all-time aggregates are stored; otherwise they are counted from the retained changes.
-    pub(crate) groups_are_stored: bool,
 }
 
 impl Dataflows {
@@ -277,111 +263,6 @@ impl Dataflows {
         if let Some(query) = self.queries.remove(&id) {
             query.uninstall(&mut self.timely);
         }
-    }
-
-    /// Brings queries up to date. Their dataflows run through times of their own from 0 on, one a chunk, before they join the
-    /// others at the closed time.
-    fn hydrate(&mut self, ids: &[QueryId], past: &Past<'_>) -> Result<(), SqlError> {
-        let closed_ms = self.closed_ms;
-        for id in ids {
-            self.hydrated(*id).set_quiet(true);
-            self.hydrate_groups(*id, past)
-                .map_err(StoreError::into_sql)?;
-        }
-        for info in past.blocks {
-            self.hydrate_block(ids, info, past)?;
-        }
-        for id in ids {
-            self.hydrate_relations(*id);
-            let query = self.queries.get_mut(id).expect(HYDRATED);
-            query.advance(closed_ms + 1);
-            query.work_off(&mut self.timely);
-            query.take_output();
-            query.set_quiet(false);
-        }
-        Ok(())
-    }
-
-    fn hydrated(&mut self, id: QueryId) -> &mut Maintained {
-        self.queries.get_mut(&id).expect(HYDRATED)
-    }
-
-    /// Lets a block of the past enter the queries that have anything to learn from it; one that nobody asks is never read.
-    fn hydrate_block(
-        &mut self,
-        ids: &[QueryId],
-        info: &BlockInfo,
-        past: &Past<'_>,
-    ) -> Result<(), SqlError> {
-        let closed_ms = self.closed_ms;
-        let stored = info.sealed && past.groups_are_stored;
-        let block = past.store.block(*info).map_err(StoreError::into_sql)?;
-        let evaluated = Evaluated::new(&block);
-        for id in ids {
-            let query = self.queries.get_mut(id).expect(HYDRATED);
-            let inputs = query.inputs_of(info, stored, closed_ms);
-            if inputs.is_empty() {
-                continue;
-            }
-            query
-                .hydrate_block(&inputs, &evaluated, closed_ms)
-                .map_err(StoreError::into_sql)?;
-            query.step(&mut self.timely);
-            if self.held_bytes(*id) > QUERY_BYTES_MAX {
-                return Err(too_large());
-            }
-        }
-        Ok(())
-    }
-
-    fn hydrate_groups(&mut self, id: QueryId, past: &Past<'_>) -> Result<(), StoreError> {
-        if !past.groups_are_stored {
-            return Ok(());
-        }
-        let query = self.queries.get_mut(&id).expect(HYDRATED);
-        for (at, stored) in query.stored_aggregates() {
-            let mut fed = 0;
-            past.store.groups(stored, |key, totals| {
-                let key = Packed::from_bytes(key);
-                key.values()
-                    .map_err(|error| StoreError::Damaged(error.to_string()))?;
-                let totals = query.parts.changes[at].decode(totals)?;
-                query.parts.changes[at].feed_group(key, totals);
-                fed += 1;
-                if fed % HYDRATION_ROWS == 0 {
-                    query.step(&mut self.timely);
-                }
-                Ok(())
-            })?;
-            query.step(&mut self.timely);
-        }
-        Ok(())
-    }
-
-    fn hydrate_relations(&mut self, id: QueryId) {
-        let mut query = self.queries.remove(&id).expect(HYDRATED);
-        for at in 0..query.parts.relations.len() {
-            let name = query.parts.relations[at].name.clone();
-            match self.views.get(&name).map(|parent| &self.queries[parent]) {
-                Some(parent) => {
-                    let mut rows = parent.rows().peekable();
-                    while rows.peek().is_some() {
-                        query.feed_relation(at, rows.by_ref().take(HYDRATION_ROWS));
-                        query.step(&mut self.timely);
-                    }
-                }
-                None if *name == *INGEST_POSITION => {
-                    let rows = self
-                        .positions
-                        .iter()
-                        .map(|(row, diff)| (row.clone(), *diff));
-                    query.feed_relation(at, rows);
-                    query.step(&mut self.timely);
-                }
-                None => {}
-            }
-        }
-        self.queries.insert(id, query);
     }
 
     /// Evaluates a block that comes or goes at `time`, without letting it enter. Its newest `dt` is `newest_dt_us`.
