@@ -59,6 +59,9 @@ async fn what_it_shows_is_what_the_stream_held() {
         "0.4",
         true
     ]);
+    browser
+        .until(&format!("{EDITORS}.map(row => row[1]).join() === '5,3,2'"))
+        .await;
     assert_eq!(
         browser.value(EDITORS).await,
         json!([zoe, ["Ping & Bot", "3", "bot", pings, "0.6", true], guest])

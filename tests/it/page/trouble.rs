@@ -17,6 +17,8 @@ async fn a_lost_connection_is_told_and_mended() {
     browser.open(&stage.page()).await;
     stage.send(7, EDIT);
     browser.until(&shows(7)).await;
+    // Views come one by one.
+    browser.until(&format!("{EDITORS}[0]?.[1] === '7'")).await;
     browser.until(&format!("{WORD} === 'Live'")).await;
 
     let fallen = stage.kill().await;
@@ -58,6 +60,8 @@ async fn a_lost_engine_is_told_and_its_numbers_stay_until_it_is_back() {
     browser.open(&format!("http://{}/", page.http)).await;
     stage.send(7, EDIT);
     browser.until(&shows(7)).await;
+    // Views come one by one.
+    browser.until(&format!("{EDITORS}[0]?.[1] === '7'")).await;
     browser.until(&format!("{WORD} === 'Live'")).await;
 
     let fallen = stage.kill().await;
@@ -73,7 +77,7 @@ async fn a_lost_engine_is_told_and_its_numbers_stay_until_it_is_back() {
     stage.send(3, EDIT);
     browser.until(&shows(10)).await;
     browser.until(&format!("{WORD} === 'Live'")).await;
-    browser.until(&format!("{EDITORS}[0][1] === '10'")).await;
+    browser.until(&format!("{EDITORS}[0]?.[1] === '10'")).await;
     assert_never_backwards(&browser).await;
 }
 
