@@ -7,6 +7,8 @@ use super::linear::{Linear, Span};
 use super::operators::Time;
 use super::selection::{Evaluated, Failure, Selecting, Selection};
 use crate::engine::expr::Expr;
+use crate::engine::plan::Plan;
+use crate::engine::relations::RECENTCHANGES;
 use crate::engine::store::block::Block;
 use crate::engine::value::Value;
 
@@ -88,6 +90,14 @@ impl Chain {
             }
             _ => None,
         })
+    }
+}
+
+/// The columns that a plan takes of `recentchanges`, if that is all that it does.
+pub(super) fn columns_of_changes(plan: &Plan) -> Option<&[usize]> {
+    match plan {
+        Plan::Get { name, columns } if **name == *RECENTCHANGES => Some(columns),
+        _ => None,
     }
 }
 

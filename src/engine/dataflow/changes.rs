@@ -175,9 +175,7 @@ impl Changes {
 
     /// Lets what was prepared enter at `time`.
     pub(super) fn feed(&mut self, prepared: Prepared, time: Time) {
-        for (error, diff) in prepared.errors {
-            self.errors.borrow_mut().update(error, diff);
-        }
+        self.count_errors(prepared.errors);
         match &mut self.shape {
             Shape::Rows(session) => {
                 session.advance_to(time);
@@ -200,8 +198,13 @@ impl Changes {
 
     /// Forgets the errors of rows that leave the retained window; over all time nothing else leaves.
     pub(super) fn forget_errors(&self, prepared: Prepared) {
-        for (error, diff) in prepared.errors {
-            self.errors.borrow_mut().update(error, diff);
+        self.count_errors(prepared.errors);
+    }
+
+    fn count_errors(&self, errors: Vec<(SqlError, i64)>) {
+        let mut known = self.errors.borrow_mut();
+        for (error, diff) in errors {
+            known.update(error, diff);
         }
     }
 

@@ -15,6 +15,7 @@ use timely::dataflow::Scope;
 use timely::dataflow::operators::ToStream;
 use timely::dataflow::operators::vec::Map;
 
+use super::chain::columns_of_changes;
 use super::changes::{Changes, Entry, Shape, pack_key};
 use super::errors::Errors;
 use super::join::join;
@@ -28,7 +29,6 @@ use crate::engine::error::SqlError;
 use crate::engine::expr::Expr;
 use crate::engine::packed::Packed;
 use crate::engine::plan::{Aggregate, Plan};
-use crate::engine::relations::RECENTCHANGES;
 use crate::engine::value::{Row, Value};
 
 /// Where a dataflow takes the rows of another relation.
@@ -61,17 +61,12 @@ pub(super) fn render<'scope>(
     parts: &mut Parts,
 ) -> Result<Collection<'scope, Row, i64>, SqlError> {
     let (chain, input) = Linear::split(plan);
+    if let Some(columns) = columns_of_changes(input) {
+        let linear = Linear::new(&chain);
+        return Ok(changes_rows(columns, linear, None, scope, parts));
+    }
     let top = &mut None;
     let rows = match input {
-        Plan::Get { name, columns } if **name == *RECENTCHANGES => {
-            return Ok(changes_rows(
-                columns,
-                Linear::new(&chain),
-                None,
-                scope,
-                parts,
-            ));
-        }
         Plan::Get { name, columns } => relation(name, columns, scope, parts),
         Plan::Constant { rows, .. } => {
             let rows: Vec<_> = rows.iter().map(|row| (row.clone(), 0, 1)).collect();
@@ -99,12 +94,13 @@ pub(super) fn render<'scope>(
             offset,
         } => {
             let last = limit.and_then(|limit| limit.checked_add(*offset));
-            let rows = match Linear::split(input) {
-                (chain, Plan::Get { name, columns }) if **name == *RECENTCHANGES => {
+            let (below, changes) = Linear::split(input);
+            let rows = match columns_of_changes(changes) {
+                Some(columns) => {
                     let wanted = last.map(|last| (Order::new(order), last));
-                    changes_rows(columns, Linear::new(&chain), wanted, scope, parts)
+                    changes_rows(columns, Linear::new(&below), wanted, scope, parts)
                 }
-                _ => render(input, scope, parts)?,
+                None => render(input, scope, parts)?,
             };
             top_k(rows, order, *offset, *limit, parts.errors.clone())
         }
@@ -205,8 +201,8 @@ fn aggregation<'scope>(
     let aggregates = Aggregates::new(functions);
     let groups = Rc::new(RefCell::new(Groups::new(aggregates.clone(), keys.len())));
     let (chain, below) = Linear::split(input);
-    let keyed = match below {
-        Plan::Get { name, columns } if **name == *RECENTCHANGES => {
+    let keyed = match columns_of_changes(below) {
+        Some(columns) => {
             let linear = Linear::new(&chain);
             let mut session = InputSession::new();
             let keyed = session.to_collection(scope);
@@ -221,7 +217,7 @@ fn aggregation<'scope>(
             parts.changes.push(changes);
             keyed
         }
-        _ => {
+        None => {
             let rows = render(input, scope, parts)?;
             add_up(rows, keys.to_vec(), aggregates, parts.errors.clone())
         }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::QUERY_BYTES_MAX;
-use super::chain::Chain;
+use super::chain::{Chain, columns_of_changes};
 use super::linear::Linear;
 use super::operators::{Time, update};
 use super::selection::Evaluated;
@@ -17,7 +17,6 @@ use super::top_k::{Order, first_rows};
 use crate::engine::error::SqlError;
 use crate::engine::packed::Packed;
 use crate::engine::plan::Plan;
-use crate::engine::relations::RECENTCHANGES;
 use crate::engine::store::BlockInfo;
 use crate::engine::store::block::Block;
 use crate::engine::value::{Row, Value};
@@ -73,7 +72,7 @@ impl Shape {
         } = input
         else {
             return Some(Shape {
-                below: Chain::new(changes(input)?, Linear::new(&chain), None),
+                below: Chain::new(columns_of_changes(input)?, Linear::new(&chain), None),
                 pick: Pick::Any {
                     skip: 0,
                     left: u64::MAX,
@@ -81,7 +80,7 @@ impl Shape {
                 above: Linear::new(&[]),
             });
         };
-        let (below, changes_plan) = Linear::split(input);
+        let (below, changes) = Linear::split(input);
         let pick = match limit {
             limit if order.is_empty() => Pick::Any {
                 skip: *offset,
@@ -97,22 +96,12 @@ impl Shape {
             None => return None,
         };
         Some(Shape {
-            below: Chain::new(changes(changes_plan)?, Linear::new(&below), None),
+            below: Chain::new(columns_of_changes(changes)?, Linear::new(&below), None),
             pick,
             above: Linear::new(&chain),
         })
     }
-}
 
-/// The columns that a plan takes of `recentchanges`, if that is all that it does.
-fn changes(plan: &Plan) -> Option<&[usize]> {
-    match plan {
-        Plan::Get { name, columns } if **name == *RECENTCHANGES => Some(columns),
-        _ => None,
-    }
-}
-
-impl Shape {
     /// A stored block has nothing to say at `time_ms`.
     pub(crate) fn is_over(&self, info: &BlockInfo, time_ms: Time) -> bool {
         self.below.is_over(info.newest_dt_us, time_ms)

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::browser::Browser;
-use super::stage::{EDIT, watched};
+use super::stage::{EDIT, Stage, watched};
 use super::{EDITORS, TOTAL, WORD, shows};
 use crate::support::process::Serve;
 
@@ -15,11 +15,7 @@ async fn a_lost_connection_is_told_and_mended() {
         return;
     };
     browser.open(&stage.page()).await;
-    stage.send(7, EDIT);
-    browser.until(&shows(7)).await;
-    // Views come one by one.
-    browser.until(&format!("{EDITORS}[0]?.[1] === '7'")).await;
-    browser.until(&format!("{WORD} === 'Live'")).await;
+    seven_edits_are_shown(&browser, &mut stage).await;
 
     let fallen = stage.kill().await;
     browser
@@ -44,6 +40,15 @@ async fn a_lost_connection_is_told_and_mended() {
     assert_never_backwards(&browser).await;
 }
 
+/// Seven edits come in, and stand in all views.
+async fn seven_edits_are_shown(browser: &Browser, stage: &mut Stage) {
+    stage.send(7, EDIT);
+    browser.until(&shows(7)).await;
+    // Views come one by one.
+    browser.until(&format!("{EDITORS}[0]?.[1] === '7'")).await;
+    browser.until(&format!("{WORD} === 'Live'")).await;
+}
+
 /// Of all numbers that the counter has shown, none was less than the one before.
 async fn assert_never_backwards(browser: &Browser) {
     let backwards = "totals.filter((total, i) => total < totals[i - 1])";
@@ -58,11 +63,7 @@ async fn a_lost_engine_is_told_and_its_numbers_stay_until_it_is_back() {
     // The page is served by another process than the engine.
     let page = Serve::start_before(&stage.engine_url()).await;
     browser.open(&format!("http://{}/", page.http)).await;
-    stage.send(7, EDIT);
-    browser.until(&shows(7)).await;
-    // Views come one by one.
-    browser.until(&format!("{EDITORS}[0]?.[1] === '7'")).await;
-    browser.until(&format!("{WORD} === 'Live'")).await;
+    seven_edits_are_shown(&browser, &mut stage).await;
 
     let fallen = stage.kill().await;
     browser
